@@ -1,0 +1,152 @@
+"""Tensors in files.
+
+Enters: a folder or a file of weights as published. Leaves: tensors by their published names, and their checksums. No
+code in a file is ever run. Knows nothing of what the tensors are for.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from bertsmith.checkpoint.json_file import read_json
+from bertsmith.checkpoint.names import canonical
+from bertsmith.errors import CheckpointError
+
+SAFETENSORS = "model.safetensors"
+SAFETENSORS_INDEX = "model.safetensors.index.json"
+PICKLED = "pytorch_model.bin"
+PICKLED_INDEX = "pytorch_model.bin.index.json"
+
+
+def read_weights(place: Path) -> dict[str, Tensor]:
+    """The weights of a folder or of one file, on the CPU, by published name (see `names.canonical`).
+
+    A folder is searched for safetensors, whole then in shards, then for ``pytorch_model.bin``, likewise.
+    Raises `CheckpointError` when there are none, or they are damaged, or hold more than tensors.
+    """
+    return canonical(_read(find_weights(place)), where=str(place))
+
+
+def find_weights(place: Path) -> Path:
+    """The file that `read_weights` starts from. Raises `CheckpointError` when there is none."""
+    if not place.is_dir():
+        return place
+    for name in (SAFETENSORS, SAFETENSORS_INDEX, PICKLED, PICKLED_INDEX):
+        if (place / name).is_file():
+            return place / name
+    raise CheckpointError(f"{place}: holds no weights; {SAFETENSORS} (or {PICKLED}) is expected there")
+
+
+def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors as safetensors. The same tensors give the same bytes."""
+    # The format keeps its metadata in no fixed order: with a second entry, equal weights would give different files.
+    tensors = {name: tensor.detach().to("cpu").contiguous() for name, tensor in weights.items()}
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of one safetensors file, by the names they have there. Raises `CheckpointError` if damaged."""
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _damaged(path, error) from None
+
+
+def checksums(weights: Mapping[str, Tensor]) -> dict[str, str]:
+    """CRC-32 of each tensor's type, shape and bytes, in hexadecimal."""
+    return {name: _checksum(tensor) for name, tensor in weights.items()}
+
+
+def verify(weights: Mapping[str, Tensor], expected: Mapping[str, str], *, file: Path, record: Path) -> None:
+    """Raise `CheckpointError` naming the first tensor that is missing or is not what its checksum says.
+
+    file, record: the files that hold the tensors and the checksums, for the message
+    """
+    way_out = (
+        f"copy the checkpoint again, or, if another program rewrote it on purpose, delete 'checksums' from {record}"
+    )
+    for name, checksum in expected.items():
+        if name not in weights:
+            raise CheckpointError(f"{file}: tensor {name!r} is missing; {way_out}")
+        if _checksum(weights[name]) != checksum:
+            raise CheckpointError(f"{file}: tensor {name!r} is damaged (its checksum differs); {way_out}")
+
+
+def _checksum(tensor: Tensor) -> str:
+    tensor = tensor.detach().to("cpu").contiguous()
+    start = zlib.crc32(f"{tensor.dtype} {list(tensor.shape)}".encode())
+    return f"{zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, start):08x}"
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if path.name.endswith(".index.json"):
+        return _read_shards(path)
+    return _reader(path)(path)
+
+
+def _reader(path: Path) -> Callable[[Path], dict[str, Tensor]]:
+    return read_tensors if path.suffix == ".safetensors" else _read_pickled
+
+
+def _read_shards(index: Path) -> dict[str, Tensor]:
+    """The tensors of the files that an index names."""
+    places = read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):
+        raise CheckpointError(f"{index}: has no 'weight_map' of tensor names to files; download the file again")
+    weights: dict[str, Tensor] = {}
+    for shard in sorted(set(places.values())):
+        if Path(shard).name != shard:
+            raise CheckpointError(f"{index}: names {shard!r}, outside its own folder; that is not opened")
+        if not (index.parent / shard).is_file():
+            raise CheckpointError(f"{index}: names {shard!r}, which is not beside it; download that file too")
+        weights |= _reader(index.parent / shard)(index.parent / shard)
+    for name, shard in places.items():
+        if name not in weights:
+            raise CheckpointError(f"{index}: tensor {name!r} is not in {shard}; download both files again")
+    return weights
+
+
+def _read_pickled(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by ``torch.save``, read by a reader that builds nothing but tensors."""
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise _refused(path, "objects that could run code") from None
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise _damaged(path, error) from None
+    if not isinstance(found, dict):
+        raise _refused(path, f"a {type(found).__name__}")
+    for name, value in found.items():
+        if not isinstance(value, Tensor):
+            raise _refused(path, f"{name!r}, a {type(value).__name__},")
+    return found
+
+
+def _refused(path: Path, what: str) -> CheckpointError:
+    keep = "{k: v.clone() for k, v in d.items() if torch.is_tensor(v)}"
+    command = (
+        "import sys, torch, safetensors.torch as s; d = torch.load(sys.argv[1], weights_only=False); "
+        f"s.save_file({keep}, sys.argv[2], dict(format='pt'))"
+    )
+    return CheckpointError(
+        f"{path}: holds {what} besides named tensors and is not opened; if you trust it, convert it in an "
+        f'environment you can throw away: python -c "{command}" {path} {path.with_name(SAFETENSORS)}'
+    )
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    if not path.exists():
+        return CheckpointError(f"{path}: there is no such file")
+    with path.open("rb") as file:
+        if file.read(24).startswith(b"version https://git-lfs"):
+            return CheckpointError(f"{path}: is a Git LFS pointer, not the weights; run 'git lfs pull' there")
+    reason = str(error).strip().partition("\n")[0]
+    return CheckpointError(f"{path}: is damaged or cut short ({reason}); copy or download it again")

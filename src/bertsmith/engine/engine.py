@@ -1,0 +1,17 @@
+"""What an engine is: tokens in, the head's outputs out."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertsmith.text.ragged import Ragged
+
+
+class Engine(Protocol):
+    """Computes a model's outputs, in whatever order and batches are fastest."""
+
+    def outputs(self, sequences: Ragged) -> NDArray[np.float32]:
+        """Outputs in the order of the sequences: (S, C) for heads by sequence, (N, C) for heads by token."""

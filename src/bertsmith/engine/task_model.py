@@ -1,0 +1,234 @@
+"""A model with its tokenizer and its task: what a checkpoint folder is in memory.
+
+Enters: a folder, ours or a published one, or a hub name. Leaves: answers to texts, scores of labelled files, and a
+folder again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bertsmith.checkpoint import (
+    Checkpoint,
+    Differences,
+    describe_head,
+    head_of,
+    labels_of,
+    load_weights,
+    read_checkpoint,
+    resolve,
+    save_checkpoint,
+    to_published,
+)
+from bertsmith.engine.engine import Engine
+from bertsmith.engine.torch_engine import TorchEngine
+from bertsmith.errors import CheckpointError, SettingsError
+from bertsmith.model.config import BertConfig
+from bertsmith.model.heads import BertModel
+from bertsmith.tables import Table, read
+from bertsmith.tasks import Answer, Classify, Columns, Encoded, Task, task_named
+from bertsmith.tasks.regress import Regress
+from bertsmith.text import Tokenizer
+from bertsmith.text.pydocs import SOURCES
+from bertsmith.training.precision import Precision, PrecisionName, choose_device, choose_precision
+
+
+@dataclass
+class TaskModel:
+    """A model that answers.
+
+    model:       encoder and head
+    tokenizer:   of the model's vocabulary
+    task:        what is asked of it
+    max_length:  tokens that a sequence may have
+    precision:   number format and device it computes in
+    differences: how the checkpoint it was loaded from differs from the model
+    """
+
+    model: BertModel
+    tokenizer: Tokenizer
+    task: Task
+    max_length: int
+    precision: Precision
+    differences: Differences = Differences()
+
+    @classmethod
+    def open(cls, name: str | Path, *, device: str = "auto", precision: PrecisionName = "fp32") -> TaskModel:
+        """The model of a checkpoint: one of ours, one that transformers wrote with a head of a task, or a hub name.
+
+        Raises `CheckpointError` for an encoder without a task, missing tensors, and damaged files.
+        """
+        checkpoint = read_checkpoint(resolve(name))
+        task = _task_of(checkpoint)
+        built = cls._build(checkpoint, task, device=device, precision=precision)
+        built.differences.refuse(checkpoint.folder)
+        return built
+
+    @classmethod
+    def start(
+        cls,
+        name: str | Path,
+        task: Task,
+        *,
+        max_length: int,
+        seed: int,
+        device: str = "auto",
+        precision: PrecisionName = "auto",
+    ) -> TaskModel:
+        """A published encoder with a new head for ``task``, to be trained. ``differences`` say what is new."""
+        checkpoint = read_checkpoint(resolve(name))
+        built = cls._build(checkpoint, task, device=device, precision=precision, max_length=max_length, seed=seed)
+        built.differences.of_encoder().refuse(checkpoint.folder)
+        return built
+
+    @classmethod
+    def _build(
+        cls,
+        checkpoint: Checkpoint,
+        task: Task,
+        *,
+        device: str,
+        precision: PrecisionName,
+        max_length: int | None = None,
+        seed: int = 0,
+    ) -> TaskModel:
+        config = BertConfig.from_dict(checkpoint.config, where=str(checkpoint.folder / "config.json"))
+        tokenizer = Tokenizer.from_folder(checkpoint.folder)
+        checkpoint.check_vocabulary(tokenizer.vocab_size)
+        model = BertModel(config, task.head, task.num_outputs, torch.Generator().manual_seed(seed))
+        differences = load_weights(model, checkpoint.weights, task.head)
+        saved = (checkpoint.task or {}).get("max_length", task.default_max_length)
+        chosen = choose_precision(precision, choose_device(device))
+        model.to(chosen.device).eval()
+        return cls(
+            model,
+            tokenizer,
+            task,
+            min(max_length or saved, config.max_position_embeddings),
+            chosen,
+            differences,
+        )
+
+    def predict(self, inputs: Any) -> list[Answer]:
+        """One answer an input: a text, a pair of texts, a mapping by column name, or a list of these.
+
+        >>> model.predict(["what a lovely film", "what a waste of time"])      # doctest: +SKIP
+        [{'label': 'positive', 'probabilities': {...}}, {'label': 'negative', 'probabilities': {...}}]
+        """
+        if isinstance(inputs, str | Mapping):
+            inputs = [inputs]
+        return self.answers(self.task.examples_of_texts(inputs))
+
+    def answers(self, examples: Any) -> list[Answer]:
+        """One answer an example."""
+        if not len(examples):
+            return []
+        encoded = self.task.encode(examples, self.tokenizer, self.max_length)
+        return self.task.answers(self.outputs(encoded), encoded, examples)
+
+    def evaluate(
+        self, data: str | Path | Table, *, columns: Sequence[str] | None = None, where: Columns | None = None
+    ) -> dict[str, float]:
+        """Scores on a labelled file or table.
+
+        columns: names for a file without a header
+        where:   which columns hold what, if not found by their usual names
+        """
+        table = data if isinstance(data, Table) else read(data, columns=columns, sources=SOURCES)
+        examples = self.task.read(table, where or Columns())
+        self.task.check(examples, where=table.path)
+        encoded = self.task.encode(examples, self.tokenizer, self.max_length)
+        return self.scores(self.outputs(encoded), encoded, examples)
+
+    def outputs(self, encoded: Encoded) -> NDArray[np.float32]:
+        """The head's outputs of all sequences."""
+        return self.engine.outputs(encoded.sequences)
+
+    @property
+    def engine(self) -> Engine:
+        """What computes the outputs."""
+        return TorchEngine(self.model, self.precision)
+
+    def scores(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Any) -> dict[str, float]:
+        """The task's metrics of labelled examples, and the mean ``loss``."""
+        scores = self.task.scores(outputs, encoded, examples)
+        loss = self.task.loss(torch.from_numpy(outputs), encoded.batch(np.arange(len(encoded))))
+        return {**scores, "loss": float(loss.mean)}
+
+    def save(
+        self, folder: str | Path, *, record: Mapping[str, Any] | None = None, files: Mapping[str, str] | None = None
+    ) -> None:
+        """Write the checkpoint: a folder that transformers opens, with the task beside it in ``bertsmith.json``.
+
+        record: what else ``bertsmith.json`` keeps (how it was trained)
+        files:  further text files by name
+        """
+        config = describe_head(self.model.config.to_dict(), self.task.head, self.task.label_names, self.task.problem)
+        save_checkpoint(
+            Path(folder),
+            config=config,
+            weights=to_published(self.model.state_dict(), self.task.head),
+            tokenizer_save=lambda place: self.tokenizer.save(
+                place, max_length=self.model.config.max_position_embeddings
+            ),
+            task={
+                "task": self.task.name,
+                "settings": self.task.settings(),
+                "max_length": self.max_length,
+                **(record or {}),
+            },
+            files=files,
+        )
+
+    @property
+    def news(self) -> list[str]:
+        """What a person should know of how the checkpoint and the model differ, a line each."""
+        lines = []
+        if self.differences.missing:
+            lines.append(f"new weights: {', '.join(self.differences.missing)}")
+        if self.differences.mismatched:
+            lines.append(f"new weights, of another shape than in the checkpoint: "
+                         f"{', '.join(one.name for one in self.differences.mismatched)}")
+        if self.differences.unexpected:
+            lines.append(f"not used from the checkpoint: {', '.join(self.differences.unexpected)}")
+        return lines
+
+    @property
+    def num_parameters(self) -> int:
+        """Weights of encoder and head."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+
+def _task_of(checkpoint: Checkpoint) -> Task:
+    """The task a checkpoint was trained for: as recorded, or as its configuration shows."""
+    record = checkpoint.task
+    if record is not None and "task" in record:
+        try:
+            return task_named(record["task"])(**record["settings"])
+        except (TypeError, KeyError, SettingsError) as error:
+            raise CheckpointError(f"{checkpoint.folder / 'bertsmith.json'}: not a task this version knows ({error})") from None
+    head = head_of(checkpoint.config)
+    labels = labels_of(checkpoint.config)
+    problem = checkpoint.config.get("problem_type")
+    if head is None:
+        named = ", ".join(checkpoint.config.get("architectures") or ["no head"])
+        raise CheckpointError(
+            f"{checkpoint.folder}: an encoder without a task ({named}); train one on it with: "
+            f"bertsmith finetune --model {checkpoint.folder} --task classify --train FILE --out FOLDER"
+        )
+    if head == "sequence" and (problem == "regression" or (labels is not None and len(labels) == 1)):
+        return Regress()
+    if head == "sequence":
+        return Classify(labels=tuple(labels or ("0", "1")), multi_label=problem == "multi_label_classification")
+    if head == "token":
+        if labels is None:
+            raise CheckpointError(f"{checkpoint.folder / 'config.json'}: names no labels (id2label) for its tags")
+        return task_named("tag").from_labels(labels)
+    return task_named("choose" if head == "choice" else "answer")()

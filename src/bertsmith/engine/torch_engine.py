@@ -1,0 +1,68 @@
+"""The engine that runs anywhere torch does.
+
+Enters: ragged sequences. Leaves: outputs in their order. Sequences are sorted by length and cut into batches of about
+the same number of tokens, so that attention pads almost nothing and memory is bounded.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bertsmith.model.batch import Batch
+from bertsmith.model.heads import BertModel
+from bertsmith.text.ragged import Ragged, gather_places
+from bertsmith.training.precision import Precision
+
+
+class TorchEngine:
+    """A `BertModel` on a device.
+
+    pass_tokens: most tokens computed at once (one sequence at least)
+    """
+
+    def __init__(self, model: BertModel, precision: Precision, pass_tokens: int = 8192) -> None:
+        self.model = model.to(precision.device)
+        self.precision = precision
+        self.pass_tokens = pass_tokens
+
+    @torch.inference_mode()
+    def outputs(self, sequences: Ragged) -> NDArray[np.float32]:
+        """The head's outputs: (S, C) or (N, C) float32, in the order of ``sequences``."""
+        by_token = self.model.head_kind in ("token", "span")
+        size = len(sequences.ids) if by_token else len(sequences)
+        outputs = np.empty((size, self.model.num_outputs), dtype=np.float32)
+        self.model.eval()
+        for rows in batches_by_length(sequences.lengths, self.pass_tokens):
+            places, bounds = gather_places(sequences.bounds, rows)
+            batch = Batch(
+                ids=self._tensor(sequences.ids[places]),
+                segments=self._tensor(sequences.segments[places]),
+                lengths=torch.from_numpy(np.diff(bounds)),
+            )
+            with self.precision.compute():
+                logits = self.model(batch).float().cpu().numpy()
+            outputs[places if by_token else rows] = logits
+        return outputs
+
+    def _tensor(self, values: NDArray[np.integer]) -> torch.Tensor:  # type: ignore[type-arg]
+        return torch.from_numpy(values.astype(np.int64)).to(self.precision.device)
+
+
+def batches_by_length(lengths: NDArray[np.int64], pass_tokens: int) -> list[NDArray[np.int64]]:
+    """Rows in batches of similar length with at most ``pass_tokens`` tokens each, the longest first.
+
+    >>> [rows.tolist() for rows in batches_by_length(np.array([3, 9, 4, 2]), 9)]
+    [[1], [2, 0, 3]]
+    """
+    order = np.argsort(-lengths, kind="stable")
+    batches = []
+    ends = np.cumsum(lengths[order])
+    low = 0
+    while low < len(order):
+        before = ends[low - 1] if low else 0
+        high = max(low + 1, int(np.searchsorted(ends, before + pass_tokens, side="right")))
+        batches.append(order[low:high])
+        low = high
+    return batches

@@ -1,0 +1,88 @@
+"""What the answers of a classifier add up to.
+
+Enters: gold and predicted classes (E,), probabilities (E, C). Leaves: the numbers behind the tables and figures of the
+report. Knows nothing of how they are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from bertsmith.report.record import Classes, ClassScores, Mistake, Regression
+from bertsmith.tasks.metrics import Calibration, calibration, mcc_by_batch
+
+
+def score_classes(classes: Classes) -> list[ClassScores]:
+    """Precision, recall, F1 and support of every class, in label order; 0 where nothing was predicted or expected."""
+    precision, recall, f1, support = precision_recall_fscore_support(
+        classes.gold, classes.predicted, labels=np.arange(len(classes.labels)), zero_division=0
+    )
+    return [
+        ClassScores(label, float(precision[i]), float(recall[i]), float(f1[i]), int(support[i]))
+        for i, label in enumerate(classes.labels)
+    ]
+
+
+def count_confusions(classes: Classes) -> NDArray[np.int64]:
+    """(C, C) number of examples by gold class (row) and predicted class (column)."""
+    counts: NDArray[np.int64] = confusion_matrix(classes.gold, classes.predicted, labels=np.arange(len(classes.labels)))
+    return counts
+
+
+def score_batches(classes: Classes, *, at_most: int = 100) -> tuple[NDArray[np.float64], int]:
+    """MCC of each batch of examples in order, and the examples in a batch.
+
+    A batch is ``classes.batch_size`` examples, or more where that would make more than ``at_most`` batches.
+    """
+    size = max(classes.batch_size, -(-len(classes.gold) // at_most), 1)
+    return np.array(mcc_by_batch(classes.gold, classes.predicted, size)), size
+
+
+def calibrate(classes: Classes) -> Calibration | None:
+    """How right the model is when it is how sure; None where it gives no probabilities."""
+    if classes.probabilities is None:
+        return None
+    confidence = classes.probabilities.max(axis=1).astype(np.float64)
+    return calibration(confidence, classes.probabilities.argmax(axis=1) == classes.gold)
+
+
+def worst_mistakes(
+    classes: Classes, texts: Sequence[str], pairs: Sequence[str] | None = None, *, limit: int = 20
+) -> list[Mistake]:
+    """The wrong answers that the model was most sure of; in the order of the file where it gives no probabilities."""
+    wrong = np.flatnonzero(classes.gold != classes.predicted)
+    sure: NDArray[np.floating[Any]] | None = None
+    if classes.probabilities is not None:
+        sure = classes.probabilities[np.arange(len(classes.gold)), classes.predicted]
+        wrong = wrong[np.argsort(-sure[wrong], kind="stable")]
+    return [
+        Mistake(
+            text=texts[i],
+            gold=classes.labels[classes.gold[i]],
+            predicted=classes.labels[classes.predicted[i]],
+            confidence=None if sure is None else float(sure[i]),
+            text_pair=None if pairs is None else pairs[i],
+        )
+        for i in wrong[:limit].tolist()
+    ]
+
+
+def widest_misses(
+    regression: Regression, texts: Sequence[str], pairs: Sequence[str] | None = None, *, limit: int = 20
+) -> list[Mistake]:
+    """The predicted scores farthest from the gold ones."""
+    order = np.argsort(-np.abs(regression.predicted - regression.gold), kind="stable")
+    return [
+        Mistake(
+            text=texts[i],
+            gold=f"{regression.gold[i]:.2f}",
+            predicted=f"{regression.predicted[i]:.2f}",
+            text_pair=None if pairs is None else pairs[i],
+        )
+        for i in order[:limit].tolist()
+    ]

@@ -1,0 +1,160 @@
+"""What a report tells: one run as plain data.
+
+Enters: numbers, texts and arrays that the stages gathered. Leaves: frozen records that `html`, `card` and `terminal`
+show. Knows nothing of torch, tasks, files or how it will look.
+
+E below is the number of evaluated examples, C the number of classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of the data, after tokenization.
+
+    name:      "train", "eval", ...
+    rows:      number of examples
+    lengths:   (S,) tokens in each sequence, special tokens included; S differs from ``rows`` where a row is several
+    truncated: number of sequences that lost tokens
+    labels:    examples by label name, in label order; empty when the task has none to count
+    source:    the file it came from, as the user wrote it
+    """
+
+    name: str
+    rows: int
+    lengths: NDArray[np.int64]
+    truncated: int = 0
+    labels: Mapping[str, int] = field(default_factory=dict)
+    source: str = ""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all sequences together."""
+        return int(np.sum(self.lengths))
+
+    @property
+    def share_truncated(self) -> float:
+        """Share of the sequences that lost tokens, 0 to 1."""
+        return self.truncated / len(self.lengths) if len(self.lengths) else 0.0
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What the log holds, as (step, value) pairs in rising order of steps."""
+
+    loss: Sequence[tuple[int, float]] = ()
+    rate: Sequence[tuple[int, float]] = ()
+    scores: Sequence[tuple[int, Mapping[str, float]]] = ()  # of the eval split; "loss" may be among them
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Answers of a classifier on the eval split, in the order of the file.
+
+    labels:        C names
+    gold:          (E,) indices into ``labels``
+    predicted:     (E,) indices into ``labels``
+    probabilities: (E, C), or None when the model gives none
+    batch_size:    examples in a bar of the plot of MCC per batch
+    """
+
+    labels: Sequence[str]
+    gold: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    probabilities: NDArray[np.floating[Any]] | None = None
+    batch_size: int = 32
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Scores of one class, 0 to 1, and the number of its examples in the gold labels."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Gold and predicted scores of the eval split, each (E,)."""
+
+    gold: NDArray[np.floating[Any]]
+    predicted: NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """Scores by group: by entity type, by question word, by label of a many-label classifier.
+
+    title:   heading of the table
+    group:   heading of the first column
+    columns: headings of the others
+    rows:    (name of the group, one value a column); whole numbers are shown as counts, fractions as scores
+    """
+
+    title: str
+    group: str
+    columns: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[float | int | None]]]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An answer that was wrong. ``confidence`` is the model's probability of it, or None for a task without one."""
+
+    text: str
+    gold: str
+    predicted: str
+    confidence: float | None = None
+    text_pair: str | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """One training run. Every part but ``title`` may be left out, and its section then is too.
+
+    title:       what this run is
+    command:     the exact command line that repeats it
+    task:        name of the task
+    model:       what the run started from
+    headline:    scores on the eval split, the most telling first
+    settings:    options of the run, by name
+    splits:      the data, train first
+    max_length:  tokens that a sequence may have
+    findings:    what the data checks say, a sentence each; empty: nothing to say; None: not checked
+    curves:      what the log holds
+    metric:      the score that chose the best step
+    best_step:   the step whose weights were kept
+    mistakes:    the worst first
+    timing:      rows for the table of speed (seconds, tokens/s, ...), shown as they are
+    environment: rows for the table of versions and hardware, shown as they are
+    """
+
+    title: str
+    command: str = ""
+    task: str = ""
+    model: str = ""
+    headline: Mapping[str, float] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    splits: Sequence[Split] = ()
+    max_length: int | None = None
+    findings: Sequence[str] | None = None
+    curves: Curves = Curves()
+    metric: str = ""
+    best_step: int | None = None
+    classes: Classes | None = None
+    regression: Regression | None = None
+    breakdowns: Sequence[Breakdown] = ()
+    mistakes: Sequence[Mistake] = ()
+    timing: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,89 @@
+"""Options by name -> frozen dataclasses, and back to a command line.
+
+The command line, TOML files and keyword arguments in Python all name an option the same way. A settings class is a
+dataclass of plain options and of nested option dataclasses (which belong to the parts that obey them); the names of all
+of them lie in one flat space.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from bertsmith.errors import SettingsError, nearest
+
+Settings = TypeVar("Settings")
+
+
+def from_flat(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """Settings of a class from option values by flat name.
+
+    Raises `SettingsError` for a name that is no option, naming the nearest, and for an option that must be given.
+    """
+    known = {name for name, _ in _options(kind)}
+    for name in values:
+        if name not in known:
+            raise SettingsError(f"there is no option {name!r}; {nearest(name, known)}")
+    return _build(kind, values)
+
+
+def to_command(verb: str, settings: Any) -> str:
+    """The command line that gives these settings: every option that differs from its default."""
+    words = ["bertsmith", verb]
+    for field, value in _given(settings):
+        flag = "--" + field.name.replace("_", "-")
+        if value is True:
+            words.append(flag)
+        elif isinstance(value, bool):
+            words.append("--no-" + flag.removeprefix("--"))
+        else:
+            words += [flag, f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join(words)
+
+
+def to_flat(settings: Any) -> dict[str, Any]:
+    """Every option's value by flat name."""
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        values |= to_flat(value) if dataclasses.is_dataclass(value) else {field.name: value}
+    return values
+
+
+def _given(settings: Any) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _given(value)
+        elif value != field.default:
+            yield field, value
+
+
+def _nested(field: dataclasses.Field[Any]) -> type | None:
+    """The class of a nested option dataclass, which its default factory is."""
+    factory = field.default_factory
+    return factory if isinstance(factory, type) and dataclasses.is_dataclass(factory) else None
+
+
+def _options(kind: type) -> Iterator[tuple[str, dataclasses.Field[Any]]]:
+    for field in dataclasses.fields(kind):
+        nested = _nested(field)
+        if nested is None:
+            yield field.name, field
+        else:
+            yield from _options(nested)
+
+
+def _build(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
+    arguments: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        nested = _nested(field)
+        if nested is not None:
+            arguments[field.name] = _build(nested, values)
+        elif field.name in values:
+            arguments[field.name] = values[field.name]
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise SettingsError(f"{field.name!r} must be given")
+    return kind(**arguments)

@@ -1,0 +1,62 @@
+"""Options of `finetune`, all in one place."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bertsmith.errors import SettingsError
+from bertsmith.stages.options import ColumnOptions, TaskOptions
+from bertsmith.tables import Table
+from bertsmith.training import FitOptions
+
+DEFAULT_EPOCHS = 3.0
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """Options of `finetune`."""
+
+    train: str | Table
+    """File to train on: CSV, TSV, JSONL, Parquet, CoNLL columns, SQuAD JSON, any of them hf://; or pydocs."""
+    out: str
+    """Folder for the model, its log and its report."""
+    task: str = "classify"
+    """What to train: classify, regress, choose, tag or answer."""
+    model: str = "starter"
+    """Encoder to start from: a folder, starter, or a name on the hub."""
+    eval: str | Table | None = None
+    """File to evaluate on. Without one, part of the training rows is held out."""
+    validation: float = 0.1
+    """Share of the training rows to hold out when there is no --eval; 0 holds out nothing."""
+    max_length: int | None = None
+    """Most tokens of a sequence; 256, for answer 384, unless given."""
+    metric: str | None = None
+    """The score that --keep-best and --patience look at, if not the task's own."""
+    refit: bool = False
+    """After tuning, train again from the start on train + eval for as many steps as were best."""
+    resume: bool = False
+    """Go on with the run in --out where it was stopped or killed."""
+    overwrite: bool = False
+    """Replace the run that is in --out."""
+    dry_run: bool = False
+    """Take one step of everything, print the plan, and leave nothing behind."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
+
+    columns: Annotated[ColumnOptions, Parameter(name="*", group="Columns")] = field(default_factory=ColumnOptions)
+    options: Annotated[TaskOptions, Parameter(name="*", group="Task")] = field(default_factory=TaskOptions)
+    fit: Annotated[FitOptions, Parameter(name="*", group="Training")] = field(default_factory=FitOptions)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.validation < 1:
+            raise SettingsError(f"--validation is {self.validation:g}; it must be 0 or more and under 1")
+        if self.max_length is not None and self.max_length < 3:
+            raise SettingsError(f"--max-length is {self.max_length}; it must be 3 or more")
+        if self.resume and self.overwrite:
+            raise SettingsError("--resume and --overwrite contradict each other; give one of them")
+        if not self.fit.has_stop:
+            object.__setattr__(self, "fit", dataclasses.replace(self.fit, epochs=DEFAULT_EPOCHS))

@@ -1,0 +1,79 @@
+"""Options that several stages share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bertsmith.errors import SettingsError
+from bertsmith.tasks import Columns, Task
+
+
+@dataclass(frozen=True)
+class ColumnOptions:
+    """Which columns of a file hold what."""
+
+    columns: str | None = None
+    """Names of the columns of files without a header: source,label,note,sentence (_ skips one, a last ... allows more)."""
+    text: str | None = None
+    """Column of the text, if it has no usual name."""
+    text_pair: str | None = None
+    """Column of the second text of pairs."""
+    label: str | None = None
+    """Column of the label, score, tags or answer."""
+
+    @property
+    def names(self) -> list[str] | None:
+        """The names of ``--columns``."""
+        return None if self.columns is None else [name.strip() for name in self.columns.split(",")]
+
+    @property
+    def where(self) -> Columns:
+        """What holds what."""
+        return Columns(self.text, self.text_pair, self.label)
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """What single tasks take besides."""
+
+    multi_label: bool | None = None
+    """classify: any number of labels may hold at once."""
+    label_smoothing: float | None = None
+    """classify, choose, tag: share of the target spread over all labels."""
+    focal_gamma: float | None = None
+    """classify, choose, tag: focal loss; 2 is usual, 0 is cross entropy."""
+    class_weights: str | None = None
+    """classify, tag: "balanced", or a weight for each label as in "spam=2,ham=1"."""
+    stride: int | None = None
+    """answer: tokens that neighbouring windows of a long context share."""
+    max_answer: int | None = None
+    """answer: most tokens in an answer."""
+    allow_missing_answers: bool | None = None
+    """answer: leave out training questions whose answer is not in their context."""
+
+    def given(self, task: type[Task]) -> dict[str, Any]:
+        """The options that were given, by name. Raises `SettingsError` for one that ``task`` does not have."""
+        values = {name: value for name, value in vars(self).items() if value is not None}
+        for name in values:
+            if name not in task.options:
+                raise SettingsError(f"--{name.replace('_', '-')} is no option of the task {task.name!r}")
+        if isinstance(self.class_weights, str) and self.class_weights != "balanced":
+            values["class_weights"] = parse_weights(self.class_weights)
+        return values
+
+
+def parse_weights(text: str) -> dict[str, float]:
+    """Weights by label.
+
+    >>> parse_weights("spam=2, ham=1")
+    {'spam': 2.0, 'ham': 1.0}
+    """
+    weights = {}
+    for part in text.split(","):
+        label, _, weight = part.rpartition("=")
+        try:
+            weights[label.strip()] = float(weight)
+        except ValueError:
+            raise SettingsError(f"--class-weights {part.strip()!r}: write label=weight, or balanced") from None
+    return weights

@@ -1,0 +1,137 @@
+"""What a run came to: its scores, and the files that tell of them."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bertsmith.report.card import Card, render_card
+from bertsmith.report.html import write_report
+from bertsmith.report.log import read_curves
+from bertsmith.report.metrics import versions, write_metrics
+from bertsmith.report.record import Report
+from bertsmith.settings import to_flat
+from bertsmith.stages.finetune_settings import FinetuneSettings
+from bertsmith.stages.prepared import Prepared
+from bertsmith.stages.run_folder import RunFolder
+from bertsmith.tasks.insight import Insight
+from bertsmith.training import FitResult
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Scores of the trained model on the evaluation split, and what they are made of."""
+
+    settings: FinetuneSettings
+    trained: FitResult
+    scores: Mapping[str, float]
+    metric: str
+    insight: Insight
+
+
+def assess(prepared: Prepared, trained: FitResult, settings: FinetuneSettings) -> Outcome:
+    """Score the trained model once more, and look at its answers."""
+    model = prepared.model
+    metric = settings.metric or model.task.metric
+    encoded, examples = prepared.encoded.evaluation, prepared.splits.evaluation
+    if encoded is None:
+        return Outcome(settings, trained, {}, metric, Insight())
+    outputs = model.outputs(encoded)
+    scores = model.scores(outputs, encoded, examples)
+    return Outcome(settings, trained, scores, metric, model.task.insight(outputs, encoded, examples))
+
+
+def write_outcome(outcome: Outcome, prepared: Prepared, folder: RunFolder, command: str) -> None:
+    """Write the checkpoint, then ``metrics.json`` and ``report.html``.
+
+    The checkpoint holds no time of day and no duration: the same run gives the same bytes.
+    """
+    model, settings, progress = prepared.model, outcome.settings, outcome.trained.progress
+    options = {name: value for name, value in to_flat(settings).items() if value is not None}
+    options = {name: value if isinstance(value, str | int | float | bool) else str(value) for name, value in options.items()}
+    told = {name: value for name, value in options.items() if name not in ("out", "resume", "overwrite", "dry_run")}
+    card = Card(
+        name=folder.path.name,
+        task=model.task.name,
+        scores=outcome.scores,
+        labels=model.task.label_names or (),
+        base_model=_hub_name(settings.model),
+        dataset=Path(str(prepared.splits.train_source)).stem,
+        pair=bool(getattr(model.task, "pairs", False)),
+        parameters=model.num_parameters,
+        max_length=model.max_length,
+        splits=prepared.described,
+        settings=told,
+        command=command,
+    )
+    model.save(
+        folder.path,
+        record={"base_model": settings.model, "steps": progress.step, "scores": dict(outcome.scores), "training": told},
+        files={"README.md": render_card(card)},
+    )
+    seconds = progress.seconds
+    metrics = write_metrics(
+        folder.path,
+        scores=outcome.scores,
+        train_seconds=seconds,
+        examples=progress.rows,
+        tokens=progress.tokens,
+        steps=progress.step,
+        epochs=progress.rows / max(1, len(prepared.encoded.train)),
+        device=str(model.precision.device),
+        precision=model.precision.name,
+        parameters=model.num_parameters,
+        task=model.task.name,
+        metric=outcome.metric,
+        best_step=progress.best_step,
+        settings=told,
+    )
+    report = Report(
+        title=f"{model.task.name}: {folder.path.name}",
+        command=command,
+        task=model.task.name,
+        model=settings.model,
+        headline=outcome.scores,
+        settings=told,
+        splits=prepared.described,
+        max_length=model.max_length,
+        findings=[finding.message for finding in prepared.findings],
+        curves=read_curves(folder.path / "log.jsonl"),
+        metric=outcome.metric,
+        best_step=progress.best_step if settings.fit.keep_best else None,
+        classes=outcome.insight.classes,
+        regression=outcome.insight.regression,
+        breakdowns=outcome.insight.breakdowns,
+        mistakes=outcome.insight.mistakes,
+        timing={
+            "training": f"{seconds:,.1f} s",
+            "steps": f"{progress.step:,} ({outcome.trained.stopped})",
+            "examples per second": f"{metrics['examples_per_second']:,.1f}",
+            "tokens per second": f"{metrics['tokens_per_second']:,.0f}",
+        },
+        environment=describe_machine(str(model.precision.device), model.precision.name),
+    )
+    write_report(report, folder.path / "report.html")
+
+
+def describe_machine(device: str, precision: str) -> dict[str, Any]:
+    """What the run ran on."""
+    return {
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{device}, {os.cpu_count()} cores",
+        "precision": precision,
+        "system": platform.system(),
+        **versions(),
+    }
+
+
+def _hub_name(model: str) -> str:
+    """The hub's name of the encoder a run started from, if it has one there."""
+    if model == "starter":
+        return "sentence-transformers/all-MiniLM-L6-v2"
+    return "" if Path(model).exists() else model

@@ -1,0 +1,88 @@
+"""All that training starts from: the data as tokens, and the model with its new head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from bertsmith.engine import TaskModel
+from bertsmith.report.record import Split
+from bertsmith.report.terminal import tabulate_splits
+from bertsmith.stages.finetune_settings import FinetuneSettings
+from bertsmith.stages.splits import (
+    EncodedSplits,
+    Splits,
+    check_splits,
+    describe_splits,
+    encode_splits,
+    read_splits,
+)
+from bertsmith.tables.checks import Finding
+from bertsmith.tasks import task_named
+
+
+@dataclass
+class Prepared:
+    """Data and model of a run.
+
+    described: the splits as tables and report show them
+    findings:  what the data checks found
+    """
+
+    model: TaskModel
+    splits: Splits
+    encoded: EncodedSplits
+    described: list[Split]
+    findings: list[Finding]
+
+
+def prepare(settings: FinetuneSettings) -> Prepared:
+    """Read the data, learn the task from it, put its head on the encoder, and turn the data into tokens."""
+    kind = task_named(settings.task)
+    splits = read_splits(
+        kind,
+        settings.train,
+        settings.eval,
+        columns=settings.columns,
+        options=settings.options,
+        validation=settings.validation,
+        seed=settings.fit.seed,
+    )
+    model = start_model(settings, splits)
+    encoded = encode_splits(splits, model.tokenizer, model.max_length)
+    return Prepared(
+        model,
+        splits,
+        encoded,
+        describe_splits(splits, encoded),
+        check_splits(splits, encoded, model.max_length),
+    )
+
+
+def start_model(settings: FinetuneSettings, splits: Splits) -> TaskModel:
+    """The encoder with a new head, as it is before training."""
+    return TaskModel.start(
+        settings.model,
+        splits.task,
+        max_length=settings.max_length or splits.task.default_max_length,
+        seed=settings.fit.seed,
+        device=settings.device,
+        precision=settings.fit.precision,
+    )
+
+
+def show_data(prepared: Prepared, console: Console) -> None:
+    """Tell what the data is, what was found in it, and what of the model is new."""
+    console.print(tabulate_splits(prepared.described))
+    for finding in prepared.findings:
+        console.print(f"{finding.level}: {finding.message}", highlight=False, markup=False)
+    model = prepared.model
+    for line in model.news:
+        console.print(line, highlight=False, markup=False)
+    precision = model.precision
+    console.print(
+        f"{model.num_parameters:,} parameters, {precision.name} on {precision.device} ({precision.why})",
+        highlight=False,
+        markup=False,
+    )

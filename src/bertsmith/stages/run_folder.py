@@ -1,0 +1,78 @@
+"""The folder of a run: who may write there, what is there, and what a resumed run finds.
+
+    config.json, model.safetensors, tokenizer.json ...   the checkpoint, once training has ended
+    metrics.json, report.html, README.md                 for people
+    log.jsonl, tensorboard/                              while it trains
+    state/, state-refit/                                 what --resume goes on from; removed at the end
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bertsmith.checkpoint import has_state, load_state, save_state
+from bertsmith.errors import OutputError, SettingsError
+from bertsmith.training import State
+
+_METRICS = "metrics.json"
+
+
+class RunFolder:
+    """A folder that one run owns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def holds_run(self) -> bool:
+        """Whether a run, ended or not, has left files here."""
+        return any((self.path / name).exists() for name in ("log.jsonl", "config.json", _METRICS))
+
+    def check(self, *, resume: bool, overwrite: bool) -> None:
+        """Raise `OutputError` where another run's files would be mixed with this one's."""
+        if self.path.exists() and not self.path.is_dir():
+            raise OutputError(f"{self.path}: is a file; name a folder as --out")
+        if resume and (self.path / _METRICS).exists() and not has_state(self.path / "state"):
+            raise OutputError(f"{self.path}: this run has ended, there is nothing to resume; see its report.html")
+        if self.holds_run and not (resume or overwrite):
+            raise OutputError(
+                f"{self.path}: holds a run already; give --resume to go on with it, --overwrite to replace it, "
+                f"or another --out"
+            )
+
+    def claim(self, *, resume: bool, overwrite: bool) -> None:
+        """Make the folder this run's; with ``overwrite`` the state and metrics of an earlier run go."""
+        self.check(resume=resume, overwrite=overwrite)
+        if overwrite:
+            self.forget_states()
+            (self.path / _METRICS).unlink(missing_ok=True)
+
+    def save_state(self, state: State, phase: str, identity: Mapping[str, Any]) -> None:
+        """Keep the state of a phase; ``identity`` is what must be the same when it is resumed."""
+        save_state(self.path / phase, state.tensors, {"progress": dict(state.values), "identity": dict(identity)})
+
+    def load_state(self, phase: str, identity: Mapping[str, Any]) -> State | None:
+        """The state of a phase, or ``None`` when none was saved yet.
+
+        Raises `SettingsError` naming what differs between the run that was stopped and this one.
+        """
+        place = self.path / phase
+        if not place.is_dir() or not has_state(place):
+            return None
+        saved = load_state(place)
+        before = saved.values["identity"]
+        for name, now in identity.items():
+            if name in before and before[name] != now:
+                raise SettingsError(
+                    f"{self.path}: --resume: {name} was {before[name]!r} when the run was stopped, and is {now!r} now; "
+                    f"give it as it was, or start anew with --overwrite"
+                )
+        return State(saved.tensors, saved.values["progress"])
+
+    def forget_states(self) -> None:
+        """Remove what only a resumed run needs."""
+        for phase in ("state", "state-refit"):
+            shutil.rmtree(self.path / phase, ignore_errors=True)

@@ -1,0 +1,115 @@
+"""Regression: one number for a text or a pair of texts.
+
+Enters: a text column (or two) and a column of numbers. Leaves: ``{"score": number}``. The head and the loss (squared
+error of one output) are those of the published BERT on STS-B.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bertsmith.errors import DataError
+from bertsmith.model.batch import Batch
+from bertsmith.tables.table import Table
+from bertsmith.tasks.losses import squared_loss
+from bertsmith.tasks.metrics import number_scores
+from bertsmith.tasks.task import Answer, Columns, Encoded, Problem, Task
+from bertsmith.tasks.texts import Texts, count_empty, encode_texts, read_texts, texts_of_inputs
+from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.training.loss import Loss
+
+SCORE_COLUMNS = ["score", "similarity", "similarity_score", "relatedness_score", "label", "rating", "value", "target"]
+
+
+@dataclass(frozen=True)
+class Regress(Task):
+    """A regressor. ``pairs``: whether it was trained on pairs of texts; ``None`` takes either."""
+
+    pairs: bool | None = None
+
+    name: ClassVar[str] = "regress"
+    head: ClassVar[Literal["sequence"]] = "sequence"
+    metric: ClassVar[str] = "pearson"
+
+    @classmethod
+    def read(cls, table: Table, columns: Columns, *, labelled: bool = True) -> Texts:
+        """Texts of a table with the raw values of their scores."""
+        return read_texts(table, columns, SCORE_COLUMNS, labelled=labelled)
+
+    @classmethod
+    def learn(cls, examples: Texts, **options: Any) -> Self:
+        """Nothing but whether the texts come in pairs. Raises `DataError` for a score that is not a finite number."""
+        cls.check_options(options)
+        task = cls(pairs=examples.pairs is not None)
+        task.targets(examples)
+        return task
+
+    @property
+    def num_outputs(self) -> int:
+        return 1
+
+    @property
+    def label_names(self) -> Sequence[str]:
+        return ("score",)
+
+    @property
+    def problem(self) -> Problem:
+        return "regression"
+
+    def check(self, examples: Texts, *, where: str) -> None:
+        """Raise `DataError` for a score that is not a finite number, naming its line."""
+        if examples.labels is not None:
+            self.targets(examples)
+
+    def targets(self, examples: Texts) -> NDArray[np.float32]:
+        """Scores (R,)."""
+        values = [_number(value, examples.where(row)) for row, value in enumerate(examples.labels or [])]
+        return np.array(values, dtype=np.float32)
+
+    def encode(self, examples: Texts, tokenizer: Tokenizer, max_length: int) -> Encoded:
+        """One sequence a row; the target ``score`` when the examples have scores."""
+        sequences = encode_texts(examples, tokenizer, max_length, self.pairs)
+        return Encoded(
+            sequences,
+            np.arange(len(examples) + 1),
+            {} if examples.labels is None else {"score": self.targets(examples)},
+            counts={"texts without tokens": count_empty(sequences)},
+        )
+
+    def loss(self, logits: Tensor, batch: Batch) -> Loss:
+        """Squared error. Shape: logits (B, 1)."""
+        return squared_loss(logits, batch.targets["score"])
+
+    def answers(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Texts) -> list[Answer]:
+        """The number itself, on the scale of the training scores."""
+        return [{"score": score} for score in outputs[:, 0].tolist()]
+
+    def scores(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Texts) -> dict[str, float]:
+        """``pearson``, ``spearman`` and ``mse``."""
+        return number_scores(outputs[:, 0].astype(np.float64), encoded.row_targets["score"].astype(np.float64))
+
+    def settings(self) -> dict[str, Any]:
+        return {"pairs": self.pairs}
+
+    def examples_of_texts(self, texts: Sequence[Any]) -> Texts:
+        """Strings, pairs of strings, or mappings by column name."""
+        return texts_of_inputs(texts)
+
+
+def _number(value: Any, where: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"{where}: the score is {value!r}, which is not a number; correct it or leave the row out"
+        ) from None
+    if not math.isfinite(number):
+        raise DataError(f"{where}: the score is {value!r}; give a finite number or leave the row out")
+    return number

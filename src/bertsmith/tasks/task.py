@@ -1,0 +1,187 @@
+"""What a task is: its columns, how a row becomes tokens, its head, its loss, its decoding and its metrics.
+
+Adding a task is adding a file beside this one. Nothing else in the project knows what a label or a span is.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bertsmith.errors import SettingsError, nearest
+from bertsmith.model.batch import Batch
+from bertsmith.tables.table import Table
+from bertsmith.text.ragged import Ragged, gather_places
+from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.training.loss import Loss
+
+Problem = Literal["regression", "single_label_classification", "multi_label_classification"]
+Answer = dict[str, Any]  # one prediction as it is written to JSON
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns hold what; ``None`` means: find it by its usual names (each task lists its own)."""
+
+    text: str | None = None
+    text_pair: str | None = None
+    label: str | None = None
+
+
+class Examples(Protocol):
+    """What every task's examples tell the rest of the project about themselves."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def where(self) -> Callable[[int], str]:
+        """Names the place an example came from: ``train.tsv, line 12``."""
+
+    @property
+    def strata(self) -> Sequence[Hashable] | None:
+        """One a row, for a stratified split; ``None`` where a random one is as good."""
+
+    @property
+    def groups(self) -> Sequence[Hashable] | None:
+        """One a row: rows of one group belong on one side of a split; ``None`` where each row stands alone."""
+
+    def shown(self, row: int) -> tuple[str, ...]:
+        """The texts of one example as a person reads them."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A split of examples, tokenized.
+
+    sequences:     S sequences of N tokens
+    rows:          (R+1,) int64: training row ``r`` is sequences ``rows[r]:rows[r + 1]``. One sequence a row for every
+                   task but `choose`, whose row is all the endings of one question
+    row_targets:   arrays (R, ...) by row
+    token_targets: arrays (N,) by token
+    notes:         arrays of any shape that decoding needs; never part of a batch
+    counts:        what a person should hear of before training, each named in plain words (texts without tokens, ...)
+    """
+
+    sequences: Ragged
+    rows: NDArray[np.int64]
+    row_targets: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    token_targets: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    notes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Number of training rows."""
+        return len(self.rows) - 1
+
+    @property
+    def row_tokens(self) -> NDArray[np.int64]:
+        """Tokens in each training row, (R,)."""
+        tokens: NDArray[np.int64] = np.diff(self.sequences.bounds[self.rows])
+        return tokens
+
+    @property
+    def used_ids(self) -> NDArray[np.int64]:
+        """Sorted ids of all tokens that occur."""
+        return np.unique(self.sequences.ids).astype(np.int64)
+
+    def batch(self, rows: NDArray[np.int64]) -> Batch:
+        """The named training rows as one packed batch on the CPU."""
+        sequences, _ = gather_places(self.rows, rows)
+        places, bounds = gather_places(self.sequences.bounds, sequences)
+        targets = {name: torch.from_numpy(values[rows]) for name, values in self.row_targets.items()}
+        targets |= {name: torch.from_numpy(values[places]) for name, values in self.token_targets.items()}
+        return Batch(
+            ids=torch.from_numpy(self.sequences.ids[places].astype(np.int64)),
+            segments=torch.from_numpy(self.sequences.segments[places].astype(np.int64)),
+            lengths=torch.from_numpy(np.diff(bounds)),
+            targets=targets,
+        )
+
+
+class Task(ABC):
+    """One kind of question asked of an encoder. Instances are frozen dataclasses: labels and settings, no tensors.
+
+    Every task has a class of its own for its examples, made by `read`, that fits `Examples`.
+    """
+
+    name: ClassVar[str]
+    head: ClassVar[Literal["sequence", "choice", "token", "span"]]
+    metric: ClassVar[str]  # the score that keep-best and early stopping look at; greater is better
+    options: ClassVar[tuple[str, ...]] = ()  # what `learn` takes beside the examples
+    default_max_length: ClassVar[int] = 128  # tokens that a sequence may have unless told otherwise
+
+    @classmethod
+    @abstractmethod
+    def read(cls, table: Table, columns: Columns, *, labelled: bool = True) -> Any:
+        """Examples of a table. ``labelled=False`` reads texts alone (for predictions)."""
+
+    @classmethod
+    @abstractmethod
+    def learn(cls, examples: Any, **options: Any) -> Self:
+        """The task as the training examples show it: its label names and settings.
+
+        Raises `DataError` for examples that nothing can be learnt from, `SettingsError` for an option that is not among
+        ``cls.options`` or has an impossible value.
+        """
+
+    @property
+    @abstractmethod
+    def num_outputs(self) -> int:
+        """Width of the head's output."""
+
+    @property
+    def label_names(self) -> Sequence[str] | None:
+        """The name of each output by number, as ``config.json`` keeps them; ``None`` where outputs have no names."""
+        return None
+
+    @property
+    def problem(self) -> Problem | None:
+        """What transformers calls ``problem_type``; ``None`` for heads that have none."""
+        return None
+
+    def count_labels(self, examples: Any) -> dict[str, int]:
+        """Examples of each label, in label order; empty where that says nothing."""
+        return {}
+
+    @abstractmethod
+    def check(self, examples: Any, *, where: str) -> None:
+        """Raise `DataError` for labels this task does not know, before the model runs."""
+
+    @abstractmethod
+    def encode(self, examples: Any, tokenizer: Tokenizer, max_length: int) -> Encoded:
+        """Examples to tokens and targets."""
+
+    @abstractmethod
+    def loss(self, logits: Tensor, batch: Batch) -> Loss:
+        """Loss of the head's output: (B, C) for heads by sequence, (N, C) for heads by token."""
+
+    @abstractmethod
+    def answers(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Any) -> list[Answer]:
+        """One answer an example from the outputs of all sequences, (S, C) or (N, C)."""
+
+    @abstractmethod
+    def scores(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Any) -> dict[str, float]:
+        """Metrics of labelled examples, ``loss`` not among them."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """What ``bertsmith.json`` keeps: enough for ``type(self)(**settings)`` to make this task again."""
+
+    @classmethod
+    def check_options(cls, given: Mapping[str, Any]) -> None:
+        """Raise `SettingsError` for an option that this task does not have."""
+        for name in given:
+            if name not in cls.options:
+                hint = nearest(name, cls.options) if cls.options else "it has no options"
+                raise SettingsError(f"task {cls.name!r} has no option {name!r}; {hint}")
+
+    def examples_of_texts(self, texts: Sequence[Any]) -> Any:
+        """Unlabelled examples of what a person passes to ``predict``: strings, pairs, or dicts by column name."""
+        raise NotImplementedError

@@ -1,0 +1,157 @@
+"""Single texts and pairs of texts with what is known of them: the examples of `classify` and `regress`.
+
+Enters: a table, or what a person passes to ``predict``. Leaves: `Texts`, and their tokens. Knows nothing of labels
+beyond the raw values of their column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bertsmith.errors import DataError
+from bertsmith.tables.columns import find_column
+from bertsmith.tables.table import Table
+from bertsmith.tasks.task import Columns
+from bertsmith.text.ragged import Ragged
+from bertsmith.text.tokenizer import Tokenizer
+
+SINGLE_COLUMNS = ["sentence", "text", "review", "content", "document", "comment", "tweet", "string", "#1 string"]
+PAIR_COLUMNS = [
+    ("sentence1", "sentence2"),
+    ("question", "sentence"),
+    ("premise", "hypothesis"),
+    ("text_a", "text_b"),
+    ("#1 String", "#2 String"),
+    ("question1", "question2"),
+    ("text1", "text2"),
+    ("query", "passage"),
+]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """R examples.
+
+    texts:  the first text of each
+    pairs:  the second text of each, or ``None`` when there are no second texts
+    labels: raw values of the label column, or ``None`` when unlabelled
+    where:  names the place an example came from, for messages
+    """
+
+    texts: list[str]
+    pairs: list[str] | None
+    labels: list[Any] | None
+    where: Callable[[int], str] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def strata(self) -> Sequence[Hashable] | None:
+        """The labels; numbers as numbers."""
+        if self.labels is None:
+            return None
+        try:
+            numbers = [float(label) for label in self.labels]
+        except (TypeError, ValueError):
+            return [str(label).strip() for label in self.labels]
+        return [int(number) for number in numbers] if all(map(float.is_integer, numbers)) else numbers
+
+    @property
+    def groups(self) -> None:
+        return None
+
+    def shown(self, row: int) -> tuple[str, ...]:
+        """The one text, or both."""
+        return (self.texts[row],) if self.pairs is None else (self.texts[row], self.pairs[row])
+
+
+def read_texts(table: Table, columns: Columns, usual_labels: Sequence[str], *, labelled: bool) -> Texts:
+    """Texts of a table, single or pairs, as `text_columns` finds them.
+
+    Raises `DataError` for a missing column and for a text that is not there.
+    """
+    first, second = text_columns(table, columns)
+    labels = None
+    if labelled:
+        label = find_column(table, columns.label, usual_labels, "label", "--label")
+        labels = list(table.column(label))
+    return Texts(
+        texts_of_column(table, first),
+        None if second is None else texts_of_column(table, second),
+        labels,
+        table.where,
+    )
+
+
+def text_columns(table: Table, columns: Columns) -> tuple[str, str | None]:
+    """Names of the columns of the first and second text.
+
+    What is given is taken, and a first text alone means single texts. When nothing is given, both columns of a usual
+    pair mean pairs, unless a usual column of single texts stands beside them.
+    """
+    present = {name.strip().lower(): name for name in table.names}
+    pairs = [(one, two) for one, two in PAIR_COLUMNS if one.lower() in present and two.lower() in present]
+    if columns.text is None and pairs:
+        one, two = pairs[0]
+        others = [name for name in SINGLE_COLUMNS if name in present and name not in (one.lower(), two.lower())]
+        if columns.text_pair is None and not others:
+            return present[one.lower()], present[two.lower()]
+    if columns.text_pair is None:
+        singles = [*SINGLE_COLUMNS, *(one for one, _ in PAIR_COLUMNS)]
+        return find_column(table, columns.text, singles, "text", "--text"), None
+    firsts = [*(one for one, _ in PAIR_COLUMNS), *SINGLE_COLUMNS]
+    usual = [name for name in firsts if name.lower() != columns.text_pair.lower()]
+    first = find_column(table, columns.text, usual, "first text", "--text")
+    seconds = [two for _, two in PAIR_COLUMNS]
+    return first, find_column(table, columns.text_pair, seconds, "second text", "--text-pair")
+
+
+def texts_of_column(table: Table, name: str) -> list[str]:
+    """The column's values as text. Raises `DataError` for one that is missing; an empty one is a text."""
+    values = table.column(name)
+    for row, value in enumerate(values):
+        if value is None or isinstance(value, list | dict):
+            shown = "no text" if value is None else f"a {type(value).__name__}"
+            raise DataError(f"{table.where(row)}: {shown} in column {name!r}; give a text")
+    return [str(value) for value in values]
+
+
+def texts_of_inputs(inputs: Sequence[Any]) -> Texts:
+    """Unlabelled examples of strings, pairs of strings, or mappings by column name; all of one kind."""
+    if inputs and all(isinstance(one, dict) for one in inputs):
+        return read_texts(Table.from_rows(list(inputs), path="input"), Columns(), [], labelled=False)
+    if all(isinstance(one, str) for one in inputs):
+        return Texts(list(inputs), None, None, where_of_inputs)
+    for row, one in enumerate(inputs):
+        if isinstance(one, str | dict) or len(one) != 2 or not all(isinstance(text, str) for text in one):
+            raise DataError(f"{where_of_inputs(row)}: give all texts as strings, all as pairs, or all as mappings")
+    return Texts([one for one, _ in inputs], [two for _, two in inputs], None, where_of_inputs)
+
+
+def where_of_inputs(row: int) -> str:
+    """Names an input that came from no file."""
+    return f"input {row + 1}"
+
+
+def encode_texts(examples: Texts, tokenizer: Tokenizer, max_length: int, pairs: bool | None) -> Ragged:
+    """Tokens of the examples. ``pairs`` says what the task was trained on; ``None`` takes either.
+
+    Raises `DataError` when single texts are given for pairs, or pairs for single texts.
+    """
+    if len(examples) and pairs is not None and pairs != (examples.pairs is not None):
+        trained, given = ("pairs of texts", "single texts") if pairs else ("single texts", "pairs of texts")
+        way_out = "name the second with --text-pair" if pairs else "name the one with --text"
+        raise DataError(f"{examples.where(0)}: trained on {trained}, but given {given}; {way_out}")
+    return tokenizer.encode(examples.texts, examples.pairs, max_length=max_length)
+
+
+def count_empty(sequences: Ragged) -> int:
+    """Sequences with a text that has no tokens: it was empty, or cleaning left nothing of it."""
+    second = np.diff(np.concatenate([[0], np.cumsum(sequences.segments, dtype=np.int64)])[sequences.bounds])
+    first = sequences.lengths - second
+    return int(np.sum((first <= 2) | (second == 1)))  # [CLS] and [SEP], or [SEP], are there without a text

@@ -1,0 +1,96 @@
+"""The training loop: the only one.
+
+Enters: a model, a plan of batches, a loss. Leaves: a trained model. Pretraining, fine-tuning, distillation and
+embeddings differ in the loss alone. The loop knows no task, no file format and no terminal: it calls ``evaluate``,
+``save`` and ``log`` when they are due.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bertsmith.model.heads import BertModel
+from bertsmith.training.loss import LossFunction
+from bertsmith.training.memory import keep_freed_memory
+from bertsmith.training.options import FitOptions
+from bertsmith.training.plan import BatchPlan
+from bertsmith.training.precision import Precision
+from bertsmith.training.step import Progress, State, Stepper
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores at a step, and the one number (greater is better) that says which step is best."""
+
+    scores: Mapping[str, float]
+    value: float
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How training went; ``stopped`` says in words why it ended."""
+
+    progress: Progress
+    stopped: str
+
+
+def fit(
+    model: BertModel,
+    plan: BatchPlan,
+    loss: LossFunction,
+    options: FitOptions,
+    precision: Precision,
+    *,
+    state: State | None = None,
+    evaluate: Callable[[], Evaluation] | None = None,
+    save: Callable[[State], None] | None = None,
+    log: Callable[[dict[str, Any]], None] | None = None,
+) -> FitResult:
+    """Train ``model`` in place.
+
+    state:    go on from here instead of from the start
+    evaluate: scores the model, which is in evaluation mode then
+    save:     keeps a state, so that a later call can go on from it
+    log:      takes lines of the log: step, epoch, loss, lr, gradient_norm, tokens_per_second; or step and eval
+
+    The gradient of a step is that of the mean loss over all valid targets of its rows, whatever the number of passes.
+    Raises `TrainingError` when the loss is not finite, before the update.
+    """
+    keep_freed_memory()
+    stepper = Stepper(model, plan, loss, options, precision)
+    if state is not None:
+        stepper.restore(state)
+    progress = stepper.progress
+    model.train()
+    stopped = stepper.stop_reached()
+    while not stopped:
+        started = time.perf_counter()
+        stepper.take()
+        stepper.count_seconds(time.perf_counter() - started)
+        stopped = stepper.stop_reached()
+        epoch_ended = progress.step % plan.steps_per_epoch == 0
+        if log is not None and (progress.step % options.log_every == 0 or stopped):
+            log(stepper.end_interval())
+        if evaluate is not None and (_due(progress.step, options.eval_every, epoch_ended) or stopped):
+            model.eval()
+            evaluation = evaluate()
+            model.train()
+            progress.evaluations.append({"step": progress.step, **evaluation.scores})
+            if progress.best_value is None or evaluation.value > progress.best_value:
+                stepper.keep_as_best(evaluation.value)
+            if options.patience and progress.evaluations_since_best() >= options.patience:
+                stopped = stopped or f"no better score in {options.patience} evaluations"
+            if log is not None:
+                log({"step": progress.step, "eval": dict(evaluation.scores)})
+        if save is not None and (_due(progress.step, options.save_every, epoch_ended) or stopped):
+            save(stepper.state())
+    stepper.finish()
+    model.eval()
+    return FitResult(progress, stopped)
+
+
+def _due(step: int, every: int, epoch_ended: bool) -> bool:
+    return step % every == 0 if every else epoch_ended

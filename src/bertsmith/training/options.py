@@ -1,0 +1,109 @@
+"""How to train: every number the loop obeys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bertsmith.errors import SettingsError
+
+Schedule = Literal["constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"]
+PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Options of `fit`, as the command line and TOML files name them. The first stop that is reached ends training."""
+
+    epochs: float | None = None
+    """Stop after this many passes over the rows; fractions are allowed."""
+    steps: int | None = None
+    """Stop after this many optimizer steps."""
+    minutes: float | None = None
+    """Stop after this many minutes of training, evaluations and saves not counted; the schedule follows the clock."""
+    tokens: int | None = None
+    """Stop after training on this many tokens."""
+
+    batch_size: int = 32
+    """Rows in an optimizer step."""
+    pass_tokens: int = 8192
+    """Most tokens computed at once; a larger batch is accumulated over several passes, with the same gradient."""
+    seed: int = 42
+    """Decides the order of rows, the new weights of the head, and dropout: same seed, same bytes."""
+
+    lr: float = 5e-5
+    """Peak learning rate of AdamW."""
+    weight_decay: float = 0.01
+    """Decay of the weights, biases and LayerNorm excepted."""
+    beta1: float = 0.9
+    """AdamW's memory of the gradient."""
+    beta2: float = 0.999
+    """AdamW's memory of its square."""
+    eps: float = 1e-8
+    """AdamW's floor under the square root."""
+    clip_norm: float = 1.0
+    """Largest norm of the gradient; 0 turns clipping off."""
+
+    schedule: Schedule = "linear"
+    """Shape of the learning rate after the warm-up."""
+    warmup: float = 0.06
+    """Steps of warm-up when 1 or more, a share of all steps when less."""
+    end_lr: float = 0.0
+    """Where linear, cosine and polynomial schedules end."""
+    power: float = 1.0
+    """Power of the polynomial schedule."""
+    cycles: int = 1
+    """Restarts of cosine_with_restarts."""
+
+    freeze: str = ""
+    """What does not learn: "embeddings", layers by number or range, or "encoder"; as in "embeddings,0-3"."""
+    layer_decay: float = 1.0
+    """Each layer learns at this factor of the rate of the one above it; 1 means all alike."""
+
+    eval_every: int = 0
+    """Steps between evaluations; 0 means at the end of each epoch."""
+    save_every: int = 0
+    """Steps between saves of the state that --resume goes on from; 0 means at the ends of epochs."""
+    keep_best: bool = False
+    """End with the weights of the best evaluation, not the last."""
+    patience: int = 0
+    """Stop early after this many evaluations without a better score; 0 never does."""
+    log_every: int = 10
+    """Steps between lines of the log."""
+
+    precision: PrecisionName = "auto"
+    """Number format of matrix products; auto is bf16 where the processor computes it."""
+    recompute: bool = False
+    """Gradient checkpointing: less memory for about a third more time."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "steps", "minutes", "tokens"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise SettingsError(f"--{name} is {value:g}; it must be more than 0")
+        for name in ("batch_size", "pass_tokens", "log_every", "cycles"):
+            self._require(name, getattr(self, name) >= 1, "1 or more")
+        for name in ("seed", "weight_decay", "clip_norm", "warmup", "end_lr", "eval_every", "save_every", "patience"):
+            self._require(name, getattr(self, name) >= 0, "0 or more")
+        for name in ("lr", "eps", "power"):
+            self._require(name, getattr(self, name) > 0, "more than 0")
+        for name in ("beta1", "beta2"):
+            self._require(name, 0 <= getattr(self, name) < 1, "0 or more and under 1")
+        self._require("layer_decay", 0 < self.layer_decay <= 1, "over 0 and at most 1")
+        self._require("end_lr", self.end_lr <= self.lr, f"at most --lr, {self.lr:g}")
+
+    def _require(self, name: str, holds: bool, what: str) -> None:
+        if not holds:
+            raise SettingsError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be {what}")
+
+    @property
+    def has_stop(self) -> bool:
+        """Whether anything says when training ends."""
+        return any(stop is not None for stop in (self.epochs, self.steps, self.minutes, self.tokens))
+
+    def planned_steps(self, steps_per_epoch: int) -> int | None:
+        """Optimizer steps as far as steps and epochs decide them; ``None`` where only time or tokens do."""
+        planned = [] if self.steps is None else [self.steps]
+        if self.epochs is not None:
+            planned.append(max(1, round(self.epochs * steps_per_epoch)))
+        return min(planned, default=None)

@@ -1,0 +1,75 @@
+"""Which parameters learn, how fast, and with what decay."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from torch import nn
+
+from bertsmith.errors import SettingsError
+from bertsmith.training.options import FitOptions
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that share a factor on the learning rate and a weight decay."""
+
+    names: tuple[str, ...]
+    parameters: tuple[nn.Parameter, ...]
+    lr_factor: float
+    weight_decay: float
+
+
+def group_parameters(model: nn.Module, num_layers: int, options: FitOptions) -> list[ParameterGroup]:
+    """The learning parameters of ``model`` in groups, in a fixed order; frozen ones are set not to require gradients.
+
+    Biases and LayerNorm get no decay (Devlin et al. 2018). With ``layer_decay`` d, layer i of n learns at d^(n - i), the
+    embeddings at d^(n + 1), the head at 1 (Howard and Ruder 2018; in this form Clark et al. 2020).
+    """
+    frozen = parse_freeze(options.freeze, num_layers)
+    groups: dict[tuple[float, float], list[tuple[str, nn.Parameter]]] = {}
+    for name, parameter in model.named_parameters():
+        depth = depth_of(name, num_layers)
+        parameter.requires_grad_(depth not in frozen)
+        if parameter.requires_grad:
+            factor = options.layer_decay ** (num_layers - depth)
+            decay = 0.0 if name.endswith("bias") or "norm" in name else options.weight_decay
+            groups.setdefault((factor, decay), []).append((name, parameter))
+    if not groups:
+        raise SettingsError("--freeze leaves nothing to train")
+    return [
+        ParameterGroup(tuple(name for name, _ in members), tuple(parameter for _, parameter in members), *key)
+        for key, members in groups.items()
+    ]
+
+
+def depth_of(name: str, num_layers: int) -> int:
+    """-1 for the embeddings, 0 ... n-1 for the layers, n for all above them."""
+    if name.startswith("encoder.embeddings."):
+        return -1
+    layer = re.match(r"encoder\.layers\.(\d+)\.", name)
+    return int(layer[1]) if layer else num_layers
+
+
+def parse_freeze(text: str, num_layers: int) -> frozenset[int]:
+    """Depths named by ``--freeze``: "embeddings", "encoder", layer numbers and ranges, separated by commas.
+
+    >>> sorted(parse_freeze("embeddings,0-2", 6))
+    [-1, 0, 1, 2]
+    """
+    depths: set[int] = set()
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        span = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        if part == "embeddings":
+            depths.add(-1)
+        elif part == "encoder":
+            depths.update(range(-1, num_layers))
+        elif span:
+            low, high = int(span[1]), int(span[2] or span[1])
+            if low > high or high >= num_layers:
+                raise SettingsError(f"--freeze {part}: the model has layers 0-{num_layers - 1}")
+            depths.update(range(low, high + 1))
+        else:
+            raise SettingsError(f"--freeze {part!r} is not understood; use embeddings, encoder, or layers as 0-3")
+    return frozenset(depths)

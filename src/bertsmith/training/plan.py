@@ -1,0 +1,72 @@
+"""Which rows make which step: the one source of order.
+
+The batch of a step is a pure function of (seed, step) and the data, so nothing about the order needs to be stored.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertsmith.model.batch import Batch
+from bertsmith.training.options import FitOptions
+
+
+class Rows(Protocol):
+    """Training rows that can be batched in any order."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def row_tokens(self) -> NDArray[np.int64]:
+        """Tokens in each row, (R,)."""
+
+    @property
+    def used_ids(self) -> NDArray[np.int64]:
+        """Sorted ids of all tokens that occur in any row."""
+
+    def batch(self, rows: NDArray[np.int64]) -> Batch:
+        """The named rows, packed."""
+
+
+class BatchPlan:
+    """Shuffled batches, every row once an epoch, the last batch of an epoch maybe smaller."""
+
+    def __init__(self, rows: Rows, options: FitOptions) -> None:
+        self.rows = rows
+        self.row_tokens = rows.row_tokens
+        self.batch_size = options.batch_size
+        self.pass_tokens = options.pass_tokens
+        self.seed = options.seed
+        self.steps_per_epoch = math.ceil(len(rows) / options.batch_size)
+        self._epoch = -1
+        self._order: NDArray[np.int64] = np.empty(0, np.int64)
+
+    def step_rows(self, step: int) -> NDArray[np.int64]:
+        """The rows of optimizer step ``step``, counted from 0 over all epochs."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._order = shuffled(len(self.rows), self.seed, epoch)
+            self._epoch = epoch
+        return self._order[place * self.batch_size : (place + 1) * self.batch_size]
+
+    def passes(self, step: int) -> list[NDArray[np.int64]]:
+        """The rows of a step in parts of at most ``pass_tokens`` tokens (one row at least), of near-equal size."""
+        rows = self.step_rows(step)
+        tokens = np.cumsum(self.row_tokens[rows])
+        num_passes = max(1, math.ceil(tokens[-1] / self.pass_tokens))
+        cuts = np.searchsorted(tokens, tokens[-1] * np.arange(1, num_passes) / num_passes)
+        return [part for part in np.split(rows, np.unique(cuts)) if len(part)]
+
+
+def shuffled(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """A permutation of ``range(count)`` that (seed, epoch) decides, on every machine and release alike.
+
+    Sorting by random words keeps it independent of numpy's own shuffling, which may change between releases; the words
+    of Philox (Salmon et al. 2011) may not.
+    """
+    words = np.random.Philox(np.random.SeedSequence((seed, epoch))).random_raw(count)
+    return np.argsort(words, kind="stable")

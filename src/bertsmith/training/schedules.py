@@ -1,0 +1,46 @@
+"""Learning-rate schedules: how far along training is -> a factor of the peak rate.
+
+The shapes and their names are those of `transformers`' schedulers, so that a recipe carries over number for number.
+"""
+
+from __future__ import annotations
+
+import math
+
+from bertsmith.training.options import FitOptions
+
+
+def learning_rate(options: FitOptions, step: int, total_steps: float) -> float:
+    """The rate of optimizer step ``step`` (from 0) out of ``total_steps``.
+
+    >>> options = FitOptions(steps=100, lr=1.0, warmup=10, schedule="linear")
+    >>> [learning_rate(options, step, 100) for step in (0, 5, 10, 55, 100)]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+    if options.schedule == "constant":
+        return options.lr
+    warmup = warmup_steps(options, total_steps)
+    if step < warmup:
+        return options.lr * step / max(1, warmup)
+    if options.schedule == "constant_with_warmup":
+        return options.lr
+    done = min(1.0, (step - warmup) / max(1.0, total_steps - warmup))
+    return options.end_lr + (options.lr - options.end_lr) * _shape(options, done)
+
+
+def warmup_steps(options: FitOptions, total_steps: float) -> int:
+    """Steps of warm-up: as given, or a share of all steps, rounded up."""
+    return math.ceil(options.warmup * total_steps) if options.warmup < 1 else int(options.warmup)
+
+
+def _shape(options: FitOptions, done: float) -> float:
+    """From 1 at ``done`` 0 towards 0 at ``done`` 1."""
+    match options.schedule:
+        case "cosine":
+            return 0.5 * (1 + math.cos(math.pi * done))
+        case "cosine_with_restarts":  # Loshchilov and Hutter 2017, without lengthening the cycles
+            return 0.0 if done >= 1 else 0.5 * (1 + math.cos(math.pi * ((options.cycles * done) % 1)))
+        case "polynomial":
+            return float((1 - done) ** options.power)
+        case _:
+            return 1 - done

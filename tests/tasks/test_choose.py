@@ -1,0 +1,125 @@
+"""Multiple choice from rows to answers, with as many endings as each question has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from bertsmith.errors import DataError
+from bertsmith.tables import Table, read
+from bertsmith.tasks import Choose, Columns
+from bertsmith.tasks.choose import Choices
+from bertsmith.text import Tokenizer
+
+RAGGED = [
+    {"prompt": "the cat", "endings": ["sat", "ran in the park"], "label": 0},
+    {"prompt": "a dog", "endings": ["ran", "sat on the mat", "is good"], "label": "2"},
+]
+
+
+def questions(rows: list[dict[str, Any]]) -> Choices:
+    return Choose.read(Table.from_rows(rows, "choice.jsonl"), Columns())
+
+
+def test_from_rows_to_scores(tokenizer: Tokenizer) -> None:
+    examples = questions(RAGGED)
+    task = Choose.learn(examples, label_smoothing=0.1)
+    assert Choose(**task.settings()) == task
+    task = Choose.learn(examples)
+    encoded = task.encode(examples, tokenizer, 16)
+    assert encoded.rows.tolist() == [0, 2, 5]
+    first = encoded.sequences.take([3])
+    assert [tokenizer.vocabulary[number] for number in first.ids] == [
+        "[CLS]",
+        "a",
+        "dog",
+        "[SEP]",
+        "sat",
+        "on",
+        "the",
+        "mat",
+        "[SEP]",
+    ]
+    assert first.segments.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1]
+    outputs = np.array([0.0, 1.0, 0.5, -1.0, 3.0], dtype=np.float32)
+    answers = task.answers(outputs[:, None], encoded, examples)
+    assert [(answer["choice"], answer["text"]) for answer in answers] == [(1, "ran in the park"), (2, "is good")]
+    assert [len(answer["probabilities"]) for answer in answers] == [2, 3]
+    assert sum(answers[1]["probabilities"]) == pytest.approx(1.0)
+    assert task.scores(outputs, encoded, examples)["accuracy"] == 0.5
+
+
+def test_loss_of_a_batch_in_another_order(tokenizer: Tokenizer) -> None:
+    examples = questions(RAGGED)
+    task = Choose.learn(examples)
+    batch = task.encode(examples, tokenizer, 16).batch(np.array([1, 0]))
+    assert len(batch.lengths) == 5
+    logits = torch.randn(5)
+    expected = F.cross_entropy(logits[:3], torch.tensor(2)) + F.cross_entropy(logits[3:], torch.tensor(0))
+    torch.testing.assert_close(task.loss(logits, batch).mean, expected / 2)
+
+
+def test_swag_columns(tokenizer: Tokenizer) -> None:
+    row = {"sent1": "the cat sat.", "sent2": "it", "startphrase": "the cat sat. it", "label": "1"}
+    row |= {f"ending{number}": f"ran {number}" for number in (1, 0, 10, 2)}
+    examples = questions([row])
+    assert (examples.prompts, examples.leads) == (["the cat sat."], ["it"])
+    assert examples.endings == [["ran 0", "ran 1", "ran 2", "ran 10"]]  # by number
+    sequence = Choose().encode(examples, tokenizer, 32).sequences.take([0])
+    assert tokenizer.decode(sequence.ids.tolist()) == "the cat sat. it ran 0"
+
+
+def test_empty_last_columns_mean_fewer_endings() -> None:
+    rows = [
+        {"prompt": "a", "ending0": "x", "ending1": "y", "ending2": "z", "label": 2},
+        {"prompt": "a", "ending0": "x", "ending1": "y", "ending2": "", "label": 0},
+        {"prompt": "a", "ending0": "x", "ending1": "y", "ending2": None, "label": 0},
+    ]
+    assert [len(one) for one in questions(rows).endings] == [3, 2, 2]
+
+
+@pytest.mark.parametrize("label", [2, -1, "x", None, "1.5", 1.5])
+def test_a_label_out_of_range_is_named(label: Any) -> None:
+    rows = [RAGGED[1], RAGGED[0] | {"label": label}]
+    with pytest.raises(DataError, match=r"choice.jsonl, row 2: the label is .* there are 2 endings; .* from 0 to 1"):
+        Choose.learn(questions(rows))
+
+
+@pytest.mark.parametrize(
+    ("endings", "message"),
+    [
+        (["only"], r"row 1: 1 ending\(s\); a choice needs two or more"),
+        ([], "row 1: 0 ending"),
+        (["a", "", "b"], "row 1: an empty ending stands before others"),
+        ("ab", "row 1: the endings are 'ab'; give a list"),
+    ],
+)
+def test_endings_that_are_no_choice_are_named(endings: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        questions([{"prompt": "a", "endings": endings, "label": 0}])
+
+
+def test_endings_that_are_nowhere_are_named() -> None:
+    with pytest.raises(DataError, match="no endings column"):
+        questions([{"prompt": "a", "label": 0}])
+
+
+def test_questions_to_ask() -> None:
+    examples = Choose().examples_of_texts([{"prompt": "a", "endings": ["x", "y"]}])
+    assert (examples.prompts, examples.endings, examples.labels) == (["a"], [["x", "y"]], None)
+    with pytest.raises(DataError, match="input 1: give a mapping"):
+        Choose().examples_of_texts(["a"])
+
+
+def test_codah(shared_data: Callable[[str], Path]) -> None:
+    names = ["category", "prompt", "ending0", "ending1", "ending2", "ending3", "label"]
+    examples = Choose.read(read(shared_data("codah/fold_0/dev.tsv"), columns=names), Columns())
+    assert len(examples) == 556
+    assert Choose.learn(examples).targets(examples).max() == 3
+    assert examples.shown(0)[0] == examples.prompts[0]
