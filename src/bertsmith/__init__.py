@@ -1,1 +1,46 @@
-"""A workshop for BERT encoders."""
+"""A workshop for BERT encoders: raw text goes in at one end, a served answer comes out at the other.
+
+    model = bertsmith.finetune(train="train.tsv", out="runs/x", task="classify")
+    model = bertsmith.load("runs/x")
+    model.predict(["what a lovely film"])
+
+Names are imported when they are first used: ``import bertsmith`` alone takes no time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bertsmith.api import finetune, load
+    from bertsmith.engine import TaskModel
+    from bertsmith.errors import BertsmithError
+    from bertsmith.tables import Table
+
+    __version__: str
+
+__all__ = ["BertsmithError", "Table", "TaskModel", "__version__", "finetune", "load"]
+
+_HOMES = {
+    "BertsmithError": "bertsmith.errors",
+    "Table": "bertsmith.tables",
+    "TaskModel": "bertsmith.engine",
+    "finetune": "bertsmith.api",
+    "load": "bertsmith.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("bertsmith")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bertsmith' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bertsmith.report.record import Breakdown, Classes, Curves, Mistake, Regression, Report, Split
+from bertsmith.report.record import Curves, Report, Split
+from bertsmith.tasks.insight import Breakdown, Classes, Mistake, Regression
 
 
 def make_classes(num_classes: int, num_examples: int = 90, seed: int = 0) -> Classes:

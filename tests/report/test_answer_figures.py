@@ -8,8 +8,8 @@ import pytest
 
 from bertsmith.report.answer_figures import draw_batch_scores, draw_confusions, draw_reliability, draw_scatter
 from bertsmith.report.classifier import calibrate, count_confusions
-from bertsmith.report.record import Regression
 from bertsmith.report.words import format_score
+from bertsmith.tasks.insight import Regression
 from bertsmith.tasks.metrics import mcc
 
 from .conftest import make_classes

@@ -10,7 +10,8 @@ import pytest
 
 from bertsmith.errors import OutputError
 from bertsmith.report.html import MAX_TEXT, render_report, write_report
-from bertsmith.report.record import Classes, Curves, Mistake, Report, Split
+from bertsmith.report.record import Curves, Report, Split
+from bertsmith.tasks.insight import Classes, Mistake
 
 from .conftest import make_classes
 

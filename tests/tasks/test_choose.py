@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from bertsmith.errors import DataError
 from bertsmith.tables import Table, read
 from bertsmith.tasks import Choose, Columns
-from bertsmith.tasks.choose import Choices
+from bertsmith.tasks.choices import Choices
 from bertsmith.text import Tokenizer
 
 RAGGED = [

@@ -17,7 +17,7 @@ from bertsmith.tables import Table, read
 from bertsmith.tasks import Columns, Encoded, Tag
 from bertsmith.tasks.losses import IGNORED
 from bertsmith.tasks.sentences import Sentences, split_words
-from bertsmith.tasks.tagging import spans_of
+from bertsmith.tasks.tagging import count_spans, spans_of
 from bertsmith.text import Tokenizer
 
 ROWS = [
@@ -90,7 +90,7 @@ def test_answers_and_scores(tokenizer: Tokenizer) -> None:
     ]
     scores = task.scores(outputs, encoded, examples)
     assert scores == pytest.approx({"precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "accuracy": 6 / 9})
-    overall, by_type = task.counts(outputs, encoded, examples)
+    overall, by_type = count_spans(*task.spans(outputs, encoded, examples))
     assert (overall.right, by_type["LOC"].f1, by_type["PER"].f1) == (2, 1.0, 0.5)
 
 

@@ -7,7 +7,7 @@ folder again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,12 @@ from bertsmith.errors import CheckpointError, SettingsError
 from bertsmith.model.config import BertConfig
 from bertsmith.model.heads import BertModel
 from bertsmith.tables import Table, read
-from bertsmith.tasks import Answer, Classify, Columns, Encoded, Task, task_named
+from bertsmith.tasks import Answer, Classify, Columns, Encoded, Tag, Task, task_named
 from bertsmith.tasks.regress import Regress
 from bertsmith.text import Tokenizer
 from bertsmith.text.pydocs import SOURCES
-from bertsmith.training.precision import Precision, PrecisionName, choose_device, choose_precision
+from bertsmith.training.options import PrecisionName
+from bertsmith.training.precision import Precision, choose_device, choose_precision
 
 
 @dataclass
@@ -57,7 +58,7 @@ class TaskModel:
     task: Task
     max_length: int
     precision: Precision
-    differences: Differences = Differences()
+    differences: Differences = field(default_factory=Differences)
 
     @classmethod
     def open(cls, name: str | Path, *, device: str = "auto", precision: PrecisionName = "fp32") -> TaskModel:
@@ -194,8 +195,10 @@ class TaskModel:
         if self.differences.missing:
             lines.append(f"new weights: {', '.join(self.differences.missing)}")
         if self.differences.mismatched:
-            lines.append(f"new weights, of another shape than in the checkpoint: "
-                         f"{', '.join(one.name for one in self.differences.mismatched)}")
+            lines.append(
+                f"new weights, of another shape than in the checkpoint: "
+                f"{', '.join(one.name for one in self.differences.mismatched)}"
+            )
         if self.differences.unexpected:
             lines.append(f"not used from the checkpoint: {', '.join(self.differences.unexpected)}")
         return lines
@@ -213,7 +216,9 @@ def _task_of(checkpoint: Checkpoint) -> Task:
         try:
             return task_named(record["task"])(**record["settings"])
         except (TypeError, KeyError, SettingsError) as error:
-            raise CheckpointError(f"{checkpoint.folder / 'bertsmith.json'}: not a task this version knows ({error})") from None
+            raise CheckpointError(
+                f"{checkpoint.folder / 'bertsmith.json'}: not a task this version knows ({error})"
+            ) from None
     head = head_of(checkpoint.config)
     labels = labels_of(checkpoint.config)
     problem = checkpoint.config.get("problem_type")
@@ -230,5 +235,5 @@ def _task_of(checkpoint: Checkpoint) -> Task:
     if head == "token":
         if labels is None:
             raise CheckpointError(f"{checkpoint.folder / 'config.json'}: names no labels (id2label) for its tags")
-        return task_named("tag").from_labels(labels)
+        return Tag.from_labels(labels)
     return task_named("choose" if head == "choice" else "answer")()

@@ -46,7 +46,7 @@ class TorchEngine:
             outputs[places if by_token else rows] = logits
         return outputs
 
-    def _tensor(self, values: NDArray[np.integer]) -> torch.Tensor:  # type: ignore[type-arg]
+    def _tensor(self, values: NDArray[np.integer]) -> torch.Tensor:
         return torch.from_numpy(values.astype(np.int64)).to(self.precision.device)
 
 

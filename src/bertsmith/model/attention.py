@@ -82,6 +82,7 @@ class SelfAttention(nn.Module):
         span = query.shape[2]
         places = torch.arange(span, device=query.device)
         reach = (self.distance.num_embeddings - 1) // 2
-        table = self.distance(places[:, None] - places[None, :] + reach)  # (t, t, K)
+        distances = (places[:, None] - places[None, :]).clamp(-reach, reach)  # padding may reach beyond
+        table = self.distance(distances + reach)  # (t, t, K)
         scores = torch.einsum("bhik,ijk->bhij", query, table.to(query.dtype))
         return scores / math.sqrt(self.head_size)

@@ -148,7 +148,7 @@ PRESETS: dict[str, BertConfig] = {
         (8, 512),
         (12, 768),
         (24, 1024),
-    ]  # fmt: skip
+    ]
 }
 PRESETS["base"] = PRESETS["L12-H768"]
 PRESETS["large"] = PRESETS["L24-H1024"]

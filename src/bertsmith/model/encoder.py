@@ -69,7 +69,7 @@ class Encoder(nn.Module):
         Raises `IndexError` for ids outside the vocabulary and positions beyond P.
         """
         self.noise.enter(0)
-        x = self.embeddings(ids, segments, layout)
+        x = self.embeddings(layout.fill(ids), None if segments is None else layout.fill(segments), layout)
         all_states = [x]
         all_attentions: list[list[Tensor]] = []
         for index, layer in enumerate(self.layers):
@@ -85,7 +85,8 @@ class Encoder(nn.Module):
         if self.norm is not None:
             x = self.norm(x)
             all_states[-1] = x
-        return EncoderOutput(x, tuple(all_states) if states else (), tuple(all_attentions))
+        trimmed = tuple(layout.trim(state) for state in all_states) if states else ()
+        return EncoderOutput(layout.trim(x), trimmed, tuple(all_attentions))
 
 
 class Embeddings(nn.Module):

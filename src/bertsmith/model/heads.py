@@ -6,7 +6,8 @@ Enters: vectors a token. Leaves: the numbers a task's loss and decoding need. Th
     token      every vector -> C numbers a token      tag
     span       every vector -> 2 numbers a token      answer (start and end)
 
-They are the published heads: ForSequenceClassification, ForMultipleChoice, ForTokenClassification, ForQuestionAnswering.
+They are the heads published as ForSequenceClassification, ForMultipleChoice, ForTokenClassification and
+ForQuestionAnswering.
 """
 
 from __future__ import annotations

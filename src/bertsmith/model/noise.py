@@ -4,8 +4,9 @@ Enters: a key (seed, step, ...) and shapes. Leaves: tensors of 0 and 1 / (1 - ra
 else, a resumed run draws what the unbroken one drew, and a layer that is computed twice (gradient checkpointing) gets
 the same mask twice.
 
-On the CPU torch draws a mask at about 5 ns an element, on one thread. Here four decisions come from each 64-bit word of
-numpy's SFC64, at about 0.5 ns each: the rate is rounded to 1/65536, and the scale to match, so the expectation is exact.
+On the CPU torch draws a mask at about 5 ns an element, on one thread. Here four decisions come from each 64-bit word
+of numpy's SFC64, at about 0.5 ns each; the rate is rounded to 1/65536, and the scale to match, so the expectation is
+exact.
 """
 
 from __future__ import annotations

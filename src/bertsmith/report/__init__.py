@@ -6,7 +6,7 @@ log         `RunLog` appends ``log.jsonl`` and TensorBoard events; `read_log`, `
 progress    `TrainingProgress`, the bar of a training run
 metrics     `write_metrics` writes ``metrics.json``
 record      `Report` and its parts: a run as plain data
-classifier  what a classifier's answers add up to; `worst_mistakes`, `widest_misses`
+classifier  what a classifier's answers add up to
 html        `write_report` writes ``report.html``
 card        `Card` and `write_card`: the checkpoint's ``README.md``
 terminal    tables for the terminal

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from bertsmith.report.classifier import score_batches
 from bertsmith.report.drawing import COLOURS, add_legend, draw_axes, in_style, percent, thousands, to_svg
-from bertsmith.report.record import Classes, Regression
 from bertsmith.report.words import clip_text, format_score
+from bertsmith.tasks.insight import Classes, Regression
 from bertsmith.tasks.metrics import Calibration, mcc
 
 

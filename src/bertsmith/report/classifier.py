@@ -6,14 +6,12 @@ report. Knows nothing of how they are shown.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from bertsmith.report.record import Classes, ClassScores, Mistake, Regression
+from bertsmith.report.record import ClassScores
+from bertsmith.tasks.insight import Classes
 from bertsmith.tasks.metrics import Calibration, calibration, mcc_by_batch
 
 
@@ -49,40 +47,3 @@ def calibrate(classes: Classes) -> Calibration | None:
         return None
     confidence = classes.probabilities.max(axis=1).astype(np.float64)
     return calibration(confidence, classes.probabilities.argmax(axis=1) == classes.gold)
-
-
-def worst_mistakes(
-    classes: Classes, texts: Sequence[str], pairs: Sequence[str] | None = None, *, limit: int = 20
-) -> list[Mistake]:
-    """The wrong answers that the model was most sure of; in the order of the file where it gives no probabilities."""
-    wrong = np.flatnonzero(classes.gold != classes.predicted)
-    sure: NDArray[np.floating[Any]] | None = None
-    if classes.probabilities is not None:
-        sure = classes.probabilities[np.arange(len(classes.gold)), classes.predicted]
-        wrong = wrong[np.argsort(-sure[wrong], kind="stable")]
-    return [
-        Mistake(
-            text=texts[i],
-            gold=classes.labels[classes.gold[i]],
-            predicted=classes.labels[classes.predicted[i]],
-            confidence=None if sure is None else float(sure[i]),
-            text_pair=None if pairs is None else pairs[i],
-        )
-        for i in wrong[:limit].tolist()
-    ]
-
-
-def widest_misses(
-    regression: Regression, texts: Sequence[str], pairs: Sequence[str] | None = None, *, limit: int = 20
-) -> list[Mistake]:
-    """The predicted scores farthest from the gold ones."""
-    order = np.argsort(-np.abs(regression.predicted - regression.gold), kind="stable")
-    return [
-        Mistake(
-            text=texts[i],
-            gold=f"{regression.gold[i]:.2f}",
-            predicted=f"{regression.predicted[i]:.2f}",
-            text_pair=None if pairs is None else pairs[i],
-        )
-        for i in order[:limit].tolist()
-    ]

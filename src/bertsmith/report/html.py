@@ -24,7 +24,7 @@ from bertsmith.report.classifier import calibrate, count_confusions, score_batch
 from bertsmith.report.figures import choose_scores, draw_lengths, draw_losses, draw_rate, draw_scores
 from bertsmith.report.metrics import versions
 from bertsmith.report.plain import plain
-from bertsmith.report.record import Classes, Curves, Mistake, Regression, Report, Split
+from bertsmith.report.record import Curves, Report, Split
 from bertsmith.report.words import (
     MISSING,
     clean_text,
@@ -35,6 +35,7 @@ from bertsmith.report.words import (
     name_setting,
     show_value,
 )
+from bertsmith.tasks.insight import Classes, Mistake, Regression
 from bertsmith.tasks.metrics import number_scores
 
 REPORT_NAME = "report.html"

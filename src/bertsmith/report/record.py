@@ -1,9 +1,7 @@
 """What a report tells: one run as plain data.
 
 Enters: numbers, texts and arrays that the stages gathered. Leaves: frozen records that `html`, `card` and `terminal`
-show. Knows nothing of torch, tasks, files or how it will look.
-
-E below is the number of evaluated examples, C the number of classes.
+show. Knows nothing of torch, files or how it will look.
 """
 
 from __future__ import annotations
@@ -14,6 +12,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bertsmith.tasks.insight import Breakdown, Classes, Mistake, Regression
 
 
 @dataclass(frozen=True)
@@ -56,24 +56,6 @@ class Curves:
 
 
 @dataclass(frozen=True)
-class Classes:
-    """Answers of a classifier on the eval split, in the order of the file.
-
-    labels:        C names
-    gold:          (E,) indices into ``labels``
-    predicted:     (E,) indices into ``labels``
-    probabilities: (E, C), or None when the model gives none
-    batch_size:    examples in a bar of the plot of MCC per batch
-    """
-
-    labels: Sequence[str]
-    gold: NDArray[np.int64]
-    predicted: NDArray[np.int64]
-    probabilities: NDArray[np.floating[Any]] | None = None
-    batch_size: int = 32
-
-
-@dataclass(frozen=True)
 class ClassScores:
     """Scores of one class, 0 to 1, and the number of its examples in the gold labels."""
 
@@ -82,41 +64,6 @@ class ClassScores:
     recall: float
     f1: float
     support: int
-
-
-@dataclass(frozen=True)
-class Regression:
-    """Gold and predicted scores of the eval split, each (E,)."""
-
-    gold: NDArray[np.floating[Any]]
-    predicted: NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True)
-class Breakdown:
-    """Scores by group: by entity type, by question word, by label of a many-label classifier.
-
-    title:   heading of the table
-    group:   heading of the first column
-    columns: headings of the others
-    rows:    (name of the group, one value a column); whole numbers are shown as counts, fractions as scores
-    """
-
-    title: str
-    group: str
-    columns: Sequence[str]
-    rows: Sequence[tuple[str, Sequence[float | int | None]]]
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """An answer that was wrong. ``confidence`` is the model's probability of it, or None for a task without one."""
-
-    text: str
-    gold: str
-    predicted: str
-    confidence: float | None = None
-    text_pair: str | None = None
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,9 @@ def dry_run(model: TaskModel, encoded: EncodedSplits, options: FitOptions, conso
     if steps:
         table.add_row("training", f"about {format_duration(steps * step_seconds)}")
     elif options.minutes:
-        table.add_row("training", f"{options.minutes:g} minutes, about {60 * options.minutes / step_seconds:,.0f} steps")
+        table.add_row(
+            "training", f"{options.minutes:g} minutes, about {60 * options.minutes / step_seconds:,.0f} steps"
+        )
     if eval_seconds:
         table.add_row("each evaluation", f"about {format_duration(eval_seconds)}")
     table.add_row("each save", f"about {format_duration(save_seconds)}")
@@ -66,16 +68,17 @@ def dry_run(model: TaskModel, encoded: EncodedSplits, options: FitOptions, conso
     console.print("dry run: everything works; nothing was kept", highlight=False)
 
 
-def _facts(
-    plan: BatchPlan, encoded: EncodedSplits, options: FitOptions, steps: int | None
-) -> list[tuple[str, str]]:
+def _facts(plan: BatchPlan, encoded: EncodedSplits, options: FitOptions, steps: int | None) -> list[tuple[str, str]]:
     sequences = encoded.train.sequences
     epochs = "" if not steps else f" ({steps / plan.steps_per_epoch:g} epochs)"
     return [
         ("steps", f"{steps:,}{epochs}" if steps else "until the time is over"),
         ("rows in a step", f"{options.batch_size:,}"),
         ("tokens in an epoch", f"{len(sequences.ids):,}"),
-        ("padding avoided", f"{padding_avoided(plan, encoded.train):.0%} of the tokens that padded batches would compute"),
+        (
+            "padding avoided",
+            f"{padding_avoided(plan, encoded.train):.0%} of the tokens that padded batches would compute",
+        ),
         ("sequences cut", f"{int(np.count_nonzero(sequences.cut)):,} of {len(sequences):,}"),
     ]
 
@@ -86,7 +89,8 @@ def padding_avoided(plan: BatchPlan, encoded: Encoded) -> float:
     padded = tokens = 0
     for step in range(plan.steps_per_epoch):
         rows = plan.step_rows(step)
-        widths = np.concatenate([lengths[low:high] for low, high in zip(encoded.rows[rows], encoded.rows[rows + 1], strict=True)])
+        bounds = zip(encoded.rows[rows], encoded.rows[rows + 1], strict=True)
+        widths = np.concatenate([lengths[low:high] for low, high in bounds])
         padded += int(widths.max()) * len(widths)
         tokens += int(widths.sum())
     return 1 - tokens / padded

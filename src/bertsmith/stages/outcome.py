@@ -53,9 +53,11 @@ def write_outcome(outcome: Outcome, prepared: Prepared, folder: RunFolder, comma
     The checkpoint holds no time of day and no duration: the same run gives the same bytes.
     """
     model, settings, progress = prepared.model, outcome.settings, outcome.trained.progress
-    options = {name: value for name, value in to_flat(settings).items() if value is not None}
-    options = {name: value if isinstance(value, str | int | float | bool) else str(value) for name, value in options.items()}
-    told = {name: value for name, value in options.items() if name not in ("out", "resume", "overwrite", "dry_run")}
+    told = {
+        name: value if isinstance(value, str | int | float | bool) else str(value)
+        for name, value in to_flat(settings).items()
+        if value is not None and name not in ("out", "resume", "overwrite", "dry_run")
+    }
     card = Card(
         name=folder.path.name,
         task=model.task.name,
@@ -123,7 +125,9 @@ def write_outcome(outcome: Outcome, prepared: Prepared, folder: RunFolder, comma
 def describe_machine(device: str, precision: str) -> dict[str, Any]:
     """What the run ran on."""
     return {
-        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{device}, {os.cpu_count()} cores",
+        "device": torch.cuda.get_device_name(device)
+        if device.startswith("cuda")
+        else f"{device}, {os.cpu_count()} cores",
         "precision": precision,
         "system": platform.system(),
         **versions(),

@@ -1,9 +1,9 @@
 """The folder of a run: who may write there, what is there, and what a resumed run finds.
 
-    config.json, model.safetensors, tokenizer.json ...   the checkpoint, once training has ended
-    metrics.json, report.html, README.md                 for people
-    log.jsonl, tensorboard/                              while it trains
-    state/, state-refit/                                 what --resume goes on from; removed at the end
+config.json, model.safetensors, tokenizer.json ...   the checkpoint, once training has ended
+metrics.json, report.html, README.md                 for people
+log.jsonl, tensorboard/                              while it trains
+state/, state-refit/                                 what --resume goes on from; removed at the end
 """
 
 from __future__ import annotations

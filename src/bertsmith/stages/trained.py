@@ -72,11 +72,9 @@ def _run(
         log = stack.enter_context(RunLog(folder.path, resume_at=step if state else None)) if tuning else None
 
         def tell(record: dict[str, Any]) -> None:
-            for listener in filter(None, (log, bar)):
-                if "eval" in record:
-                    listener.evaluated(record["step"], record["eval"])
-                else:
-                    listener.log(record)
+            bar.log(record)
+            if log is not None:
+                log.log(record)
 
         return fit(
             model.model,

@@ -19,6 +19,8 @@ from torch import Tensor
 from bertsmith.errors import DataError, SettingsError
 from bertsmith.model.batch import Batch
 from bertsmith.tables.table import Table
+from bertsmith.tasks.answer_insight import break_down_answers, judge_answers, surest_misses
+from bertsmith.tasks.insight import Insight
 from bertsmith.tasks.losses import span_loss
 from bertsmith.tasks.questions import Questions, questions_of_inputs, read_questions
 from bertsmith.tasks.squad import answer_scores, answer_scores_2
@@ -237,6 +239,12 @@ class AnswerQuestions(Task):
             for one, silence in zip(ranked, no_answer.tolist(), strict=True)
         ]
         return answer_scores_2(given, best, margins, golds)
+
+    def insight(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Questions) -> Insight:
+        """Scores by question word and by length of the answer; the surest of the answers that are wholly wrong."""
+        given = self.answers(outputs, encoded, examples)
+        judged = judge_answers(examples, given)
+        return Insight(breakdowns=break_down_answers(examples, judged), mistakes=surest_misses(examples, given, judged))
 
     def settings(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,16 +1,15 @@
 """Multiple choice: which of some endings fits a prompt.
 
 Enters: a prompt and two or more endings a question, as many as each question has. Leaves: ``{"choice": index, "text":
-ending, "probabilities": [...]}``. Every ending is a pair (prompt, ending) of its own, scored by one output; the loss is
-the cross entropy over the endings of one question (the published multiple-choice head; SWAG in Devlin et al. 2018,
-section 4.4).
+ending, "probabilities": [...]}``, the index counting from 0. Every ending is a pair (prompt, ending) of its own, scored
+by one output; the loss is the cross entropy over the endings of one question (the published multiple-choice head; SWAG
+in Devlin et al. 2018, section 4.4).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -20,55 +19,17 @@ from torch import Tensor
 
 from bertsmith.errors import DataError
 from bertsmith.model.batch import Batch
-from bertsmith.tables.columns import find_column, look_for_column
 from bertsmith.tables.table import Table
+from bertsmith.tasks.choices import Choices, ending_index, read_choices
+from bertsmith.tasks.insight import MOST_MISTAKES, Breakdown, Insight, Mistake
 from bertsmith.tasks.labels import check_loss_options
 from bertsmith.tasks.losses import segment_cross_entropy
 from bertsmith.tasks.metrics import calibration
 from bertsmith.tasks.task import Answer, Columns, Encoded, Task
-from bertsmith.tasks.texts import count_empty, texts_of_column
+from bertsmith.tasks.texts import count_empty
 from bertsmith.text.ragged import bounds_of
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.loss import Loss
-
-PROMPT_COLUMNS = ["sent1", "prompt", "context", "article", "startphrase", "question", "sentence", "text", "ctx"]
-LEAD_COLUMNS = ["sent2"]  # what stands before every ending in the second text, as in SWAG
-LABEL_COLUMNS = ["label", "answer", "gold", "gold_label", "target", "correct"]
-LIST_COLUMNS = ["endings", "choices", "options"]
-ENDING_COLUMN = re.compile(r"(?:ending|choice|option|answer)[ _-]?(\d+)", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Choices:
-    """R questions.
-
-    prompts: what is to be continued
-    leads:   what stands before every ending of a question in the second text, often nothing
-    endings: two or more for each
-    labels:  raw values of the label column, or ``None`` when unlabelled
-    where:   names the place a question came from, for messages
-    """
-
-    prompts: list[str]
-    leads: list[str]
-    endings: list[list[str]]
-    labels: list[Any] | None
-    where: Callable[[int], str] = field(repr=False)
-
-    def __len__(self) -> int:
-        return len(self.prompts)
-
-    @property
-    def strata(self) -> None:
-        return None
-
-    @property
-    def groups(self) -> None:
-        return None
-
-    def shown(self, row: int) -> tuple[str, ...]:
-        """The prompt and the endings."""
-        return (f"{self.prompts[row]} {self.leads[row]}".strip(), *self.endings[row])
 
 
 @dataclass(frozen=True)
@@ -92,29 +53,12 @@ class Choose(Task):
 
     @classmethod
     def read(cls, table: Table, columns: Columns, *, labelled: bool = True) -> Choices:
-        """Choices of a table.
-
-        The prompt is a column (``--text``), the endings are columns ``ending0``, ``ending1``, ... or one column of
-        lists; ``--text-pair`` (in SWAG ``sent2``) is what stands before every ending. An empty ending column means that
-        the question has fewer endings. Raises `DataError` for a question with fewer than two.
-        """
-        prompt = find_column(table, columns.text, PROMPT_COLUMNS, "prompt", "--text")
-        lead = look_for_column(table, columns.text_pair, LEAD_COLUMNS, "--text-pair")
-        labels = None
-        if labelled:
-            name = find_column(table, columns.label, LABEL_COLUMNS, "label", "--label")
-            labels = list(table.column(name))
-        return Choices(
-            texts_of_column(table, prompt),
-            [""] * len(table) if lead is None else texts_of_column(table, lead),
-            _read_endings(table),
-            labels,
-            table.where,
-        )
+        """Questions of a table with the raw values of their labels."""
+        return read_choices(table, columns, labelled=labelled)
 
     @classmethod
     def learn(cls, examples: Choices, **options: Any) -> Self:
-        """The options of the class; raises `DataError` for a label that is not the index of an ending."""
+        """The options of the class; raises `DataError` for a label that names none of its endings."""
         cls.check_options(options)
         task = cls(**options)
         task.targets(examples)
@@ -125,24 +69,15 @@ class Choose(Task):
         return 1
 
     def check(self, examples: Choices, *, where: str) -> None:
-        """Raise `DataError` for a label that is not the index of one of its question's endings, naming its line."""
+        """Raise `DataError` for a label that names none of its question's endings, naming its line."""
         self.targets(examples)
 
     def targets(self, examples: Choices) -> NDArray[np.int64]:
         """Indices of the right endings, (R,)."""
-        targets = []
-        for row, value in enumerate(examples.labels or []):
-            count = len(examples.endings[row])
-            try:
-                index = float(value)
-            except (TypeError, ValueError):
-                index = -1.0
-            if not (0 <= index < count and index.is_integer()):
-                raise DataError(
-                    f"{examples.where(row)}: the label is {value!r}, but there are {count} endings; "
-                    f"give the index of the right one, from 0 to {count - 1}"
-                )
-            targets.append(int(index))
+        targets = [
+            ending_index(label, len(examples.endings[row]), examples.where(row))
+            for row, label in enumerate(examples.labels or [])
+        ]
         return np.array(targets, dtype=np.int64)
 
     def encode(self, examples: Choices, tokenizer: Tokenizer, max_length: int) -> Encoded:
@@ -194,6 +129,34 @@ class Choose(Task):
         correct = predicted == encoded.row_targets["label"]
         return {"accuracy": float(correct.mean()), "ece": calibration(confidence, correct).error}
 
+    def insight(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Choices) -> Insight:
+        """Wrong choices, the surest first; accuracy by number of endings, where that differs."""
+        probabilities = self.probabilities(outputs, encoded)
+        gold, counts = encoded.row_targets["label"], encoded.row_targets["endings"]
+        chosen = np.array([row.argmax() for row in probabilities], dtype=np.int64)
+        confidence = np.array([row.max() for row in probabilities])
+        wrong = np.flatnonzero(chosen != gold)
+        mistakes = [
+            Mistake(
+                text=examples.shown(row)[0],
+                gold=examples.endings[row][gold[row]],
+                predicted=examples.endings[row][chosen[row]],
+                confidence=float(confidence[row]),
+            )
+            for row in wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST_MISTAKES].tolist()
+        ]
+        distinct = np.unique(counts).tolist()
+        by_count = Breakdown(
+            "By number of endings",
+            "endings",
+            ["accuracy", "examples"],
+            [
+                (str(count), (float(np.mean((chosen == gold)[counts == count])), int(np.sum(counts == count))))
+                for count in distinct
+            ],
+        )
+        return Insight(breakdowns=[by_count] if len(distinct) > 1 else [], mistakes=mistakes)
+
     def settings(self) -> dict[str, Any]:
         return {"label_smoothing": self.label_smoothing, "focal_gamma": self.focal_gamma}
 
@@ -203,23 +166,3 @@ class Choose(Task):
             if not isinstance(one, dict):
                 raise DataError(f"input {row + 1}: give a mapping with 'prompt' and a list of 'endings'")
         return self.read(Table.from_rows(list(texts), path="input"), Columns(), labelled=False)
-
-
-def _read_endings(table: Table) -> list[list[str]]:
-    numbered = sorted((int(found[1]), name) for name in table.names if (found := ENDING_COLUMN.fullmatch(name.strip())))
-    if numbered:
-        columns = [table.column(name) for _, name in numbered]
-        rows: list[Sequence[Any]] = list(zip(*columns, strict=True))
-    else:
-        rows = table.column(find_column(table, None, LIST_COLUMNS, "endings", "--columns"))
-    endings = []
-    for row, values in enumerate(rows):
-        if isinstance(values, str) or not isinstance(values, Sequence):
-            raise DataError(f"{table.where(row)}: the endings are {values!r}; give a list of texts")
-        kept = [str(value) for value in values if value is not None and str(value) != ""]
-        if any(value is None or str(value) == "" for value in values[: len(kept)]):
-            raise DataError(f"{table.where(row)}: an empty ending stands before others; leave out the last ones only")
-        if len(kept) < 2:
-            raise DataError(f"{table.where(row)}: {len(kept)} ending(s); a choice needs two or more")
-        endings.append(kept)
-    return endings

@@ -19,6 +19,7 @@ from torch import Tensor
 from bertsmith.errors import DataError, SettingsError
 from bertsmith.model.batch import Batch
 from bertsmith.tables.table import Table
+from bertsmith.tasks.insight import Classes, Insight, break_down_labels, worst_label_sets, worst_mistakes
 from bertsmith.tasks.labels import (
     balanced_set_weights,
     balanced_weights,
@@ -178,6 +179,16 @@ class Classify(Task):
         """Those of `metrics.class_scores`, or of `metrics.label_set_scores` when many labels may hold."""
         score = label_set_scores if self.multi_label else class_scores
         return score(self.probabilities(outputs), encoded.row_targets["label"])
+
+    def insight(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Texts) -> Insight:
+        """Gold and predicted classes, or the scores by label when many may hold; the surest of the wrong answers."""
+        probabilities, gold = self.probabilities(outputs), encoded.row_targets["label"]
+        if self.multi_label:
+            breakdown = break_down_labels(self.labels, gold, probabilities)
+            mistakes = worst_label_sets(self.labels, gold, probabilities, examples.texts, examples.pairs)
+            return Insight(breakdowns=[breakdown], mistakes=mistakes)
+        classes = Classes(self.labels, gold, probabilities.argmax(1), probabilities)
+        return Insight(classes=classes, mistakes=worst_mistakes(classes, examples.texts, examples.pairs))
 
     def settings(self) -> dict[str, Any]:
         return {

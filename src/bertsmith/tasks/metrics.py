@@ -42,16 +42,41 @@ def label_set_scores(probabilities: Floats, gold: Classes) -> dict[str, float]:
 
     Shape: probabilities (M, C); gold (M, C) of 0 and 1.
     """
-    from sklearn.metrics import f1_score
-
-    predicted = (probabilities >= 0.5).astype(np.int64)
+    predicted = probabilities >= 0.5
+    by_label = score_labels(gold, predicted)
+    shared = np.sum(predicted & (gold > 0))
     confidence = np.maximum(probabilities, 1 - probabilities)
     return {
         "accuracy": float(np.mean((predicted == gold).all(1))),
-        "f1": float(f1_score(gold, predicted, average="micro", zero_division=0)),
-        "f1_macro": float(f1_score(gold, predicted, average="macro", zero_division=0)),
+        "f1": float(2 * shared / max(1, np.sum(predicted) + np.sum(gold > 0))),
+        "f1_macro": float(by_label.f1.mean()),
         "ece": calibration(confidence.ravel(), (predicted == gold).ravel()).error,
     }
+
+
+@dataclass(frozen=True)
+class LabelScores:
+    """Scores of each of C labels that hold or not, each (C,); 0 where nothing was predicted or holds.
+
+    support: rows in which the label holds
+    """
+
+    precision: Floats
+    recall: Floats
+    f1: Floats
+    support: Classes
+
+
+def score_labels(gold: Classes, predicted: NDArray[np.bool_]) -> LabelScores:
+    """Scores of each label by itself. Shape: gold (M, C) of 0 and 1; predicted (M, C)."""
+    found, support = predicted.sum(0), (gold > 0).sum(0)
+    right = (predicted & (gold > 0)).sum(0)
+    return LabelScores(
+        right / np.maximum(1, found),
+        right / np.maximum(1, support),
+        2 * right / np.maximum(1, found + support),
+        support,
+    )
 
 
 def number_scores(predicted: Floats, gold: Floats) -> dict[str, float]:

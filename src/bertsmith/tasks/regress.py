@@ -18,6 +18,7 @@ from torch import Tensor
 from bertsmith.errors import DataError
 from bertsmith.model.batch import Batch
 from bertsmith.tables.table import Table
+from bertsmith.tasks.insight import Insight, Regression, widest_misses
 from bertsmith.tasks.losses import squared_loss
 from bertsmith.tasks.metrics import number_scores
 from bertsmith.tasks.task import Answer, Columns, Encoded, Problem, Task
@@ -94,6 +95,11 @@ class Regress(Task):
     def scores(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Texts) -> dict[str, float]:
         """``pearson``, ``spearman`` and ``mse``."""
         return number_scores(outputs[:, 0].astype(np.float64), encoded.row_targets["score"].astype(np.float64))
+
+    def insight(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Texts) -> Insight:
+        """Predicted scores against the gold ones, and those farthest off."""
+        regression = Regression(encoded.row_targets["score"], outputs[:, 0])
+        return Insight(regression=regression, mistakes=widest_misses(regression, examples.texts, examples.pairs))
 
     def settings(self) -> dict[str, Any]:
         return {"pairs": self.pairs}

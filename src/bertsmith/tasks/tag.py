@@ -18,25 +18,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bertsmith.errors import DataError, SettingsError, nearest
+from bertsmith.errors import SettingsError
 from bertsmith.model.batch import Batch
 from bertsmith.tables.table import Table
 from bertsmith.tasks.chunks import chunk_words
-from bertsmith.tasks.labels import balanced_weights, check_loss_options, ordered
+from bertsmith.tasks.insight import Insight
+from bertsmith.tasks.labels import balanced_weights, check_loss_options
 from bertsmith.tasks.losses import IGNORED, class_loss
 from bertsmith.tasks.sentences import Sentences, read_sentences, sentences_of
-from bertsmith.tasks.tagging import (
-    Scheme,
-    Span,
-    SpanCounts,
-    count_spans,
-    is_span_tag,
-    scheme_of,
-    spans_of,
-    split_tag,
-    tags_of,
-    to_iob2,
-)
+from bertsmith.tasks.tag_insight import spans_by_type, worst_sentences
+from bertsmith.tasks.tag_set import check_tags, learn_tags, number_tags
+from bertsmith.tasks.tagging import Scheme, Span, count_spans, scheme_of, spans_of, tags_of, to_iob2
 from bertsmith.tasks.task import Answer, Columns, Encoded, Task
 from bertsmith.text.join import arrange, range_places
 from bertsmith.text.ragged import bounds_of
@@ -79,40 +71,14 @@ class Tag(Task):
     def learn(cls, examples: Sentences, **options: Any) -> Self:
         """The scheme and the tags that the examples have. Raises `DataError` when there is nothing to tell apart."""
         cls.check_options(options)
-        rows = examples.tags or []
-        scheme = scheme_of(rows)
-        written = {tag for tags in rows for tag in tags}
-        if scheme == "plain":
-            cls._check_plain(examples)
-            labels = ordered(written)
-        else:
-            kinds = ordered({split_tag(tag)[1] for tag in written} - {""})
-            labels = ("O", *(f"{prefix}-{kind}" for kind in kinds for prefix in "BI"))
-        if len(labels) < 2:
-            found = f"the only tag is {labels[0]!r}" if written else "there are no tags"
-            place = examples.where(0) if len(examples) else "no examples"
-            raise DataError(f"{place}: {found} in all {len(examples)} sentences; training needs two or more")
+        labels, scheme = learn_tags(examples)
         weights = options.get("class_weights")
         if isinstance(weights, str):
             if weights != "balanced":
                 raise SettingsError(f"class_weights is {weights!r}; give 'balanced' or a weight for each tag")
-            names = [tag for tags in rows for tag in to_iob2(tags, scheme)]
+            names = [tag for tags in examples.tags or [] for tag in to_iob2(tags, scheme)]
             options["class_weights"] = balanced_weights(names, labels)
         return cls(labels=labels, scheme=scheme, **options)
-
-    @staticmethod
-    def _check_plain(examples: Sentences) -> None:
-        """Raise `DataError` for tags of which some are of a scheme of spans and some are not: a slip, most likely."""
-        rows = examples.tags or []
-        if not any(is_span_tag(tag) and tag != "O" for tags in rows for tag in tags):
-            return
-        row, word = next(
-            (row, word) for row, tags in enumerate(rows) for word, tag in enumerate(tags) if not is_span_tag(tag)
-        )
-        raise DataError(
-            f"{examples.where(row)}, word {word + 1} ({examples.words[row][word]!r}): tag {rows[row][word]!r} is "
-            "neither O nor like B-TYPE or I-TYPE, as others are; correct it"
-        )
 
     @property
     def num_outputs(self) -> int:
@@ -132,37 +98,11 @@ class Tag(Task):
 
     def check(self, examples: Sentences, *, where: str) -> None:
         """Raise `DataError` for a tag not seen in training, naming its sentence and word."""
-        rows = examples.tags or []
-        kinds = {split_tag(label)[1] for label in self.labels}
-        written = {tag for tags in rows for tag in tags}
-        if self.scheme == "plain":
-            unknown = written - set(self.labels)
-        else:
-            unknown = {tag for tag in written if not is_span_tag(tag) or split_tag(tag)[1] not in kinds}
-        if not unknown:
-            return
-        row = next(row for row, tags in enumerate(rows) if not unknown.isdisjoint(tags))
-        word = next(word for word, tag in enumerate(rows[row]) if tag in unknown)
-        tag = rows[row][word]
-        raise DataError(
-            f"{examples.where(row)}, word {word + 1} ({examples.words[row][word]!r}): "
-            f"tag {tag!r} was not seen in training; {nearest(tag, set(self.labels))}"
-        )
+        check_tags(examples, self.labels, self.scheme)
 
     def targets(self, examples: Sentences) -> NDArray[np.int64]:
-        """Tag numbers of all words, sentence after sentence, (W,). Raises as `check`.
-
-        A published tagger may have other tags for the types than IOB2's: then the tag as written is taken, and where it
-        has none such either, the word has no target (its span still counts).
-        """
-        self.check(examples, where="")
-        numbers = {label: number for number, label in enumerate(self.labels)}
-        found = [
-            numbers.get(tag, numbers.get(as_written, IGNORED))
-            for tags in examples.tags or []
-            for tag, as_written in zip(to_iob2(tags, self.scheme), tags, strict=True)
-        ]
-        return np.array(found, dtype=np.int64)
+        """Tag numbers of all words, sentence after sentence, (W,). Raises as `check`."""
+        return number_tags(examples, self.labels, self.scheme)
 
     def encode(self, examples: Sentences, tokenizer: Tokenizer, max_length: int) -> Encoded:
         """One sequence for each chunk of a sentence; the target ``label`` by token.
@@ -243,17 +183,16 @@ class Tag(Task):
             )
         return answers
 
-    def counts(
+    def spans(
         self, outputs: NDArray[np.float32], encoded: Encoded, examples: Sentences
-    ) -> tuple[SpanCounts, dict[str, SpanCounts]]:
-        """Spans in the truth, found and right, over all and by type."""
-        found = [spans_of(tags, self.scheme) for tags in self.predicted(outputs, encoded, examples)]
+    ) -> tuple[list[list[Span]], list[list[Span]]]:
+        """Spans of each sentence in the truth, and as found."""
         gold = [spans_of(tags, self.scheme) for tags in examples.tags or []]
-        return count_spans(gold, found)
+        return gold, [spans_of(tags, self.scheme) for tags in self.predicted(outputs, encoded, examples)]
 
     def scores(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Sentences) -> dict[str, float]:
         """``precision``, ``recall`` and ``f1`` of spans, and ``accuracy`` of tags, by word."""
-        overall, _ = self.counts(outputs, encoded, examples)
+        overall, _ = count_spans(*self.spans(outputs, encoded, examples))
         places = encoded.notes["first_pieces"]
         targets = encoded.token_targets["label"][places]
         right = (outputs[places].argmax(1) == targets)[targets != IGNORED]
@@ -263,6 +202,18 @@ class Tag(Task):
             "f1": overall.f1,
             "accuracy": float(right.mean()) if len(right) else 0.0,
         }
+
+    def insight(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Sentences) -> Insight:
+        """Scores by type of span, and the sentences with most that is wrong. A plain tag is the span of its word."""
+        gold, found = self.spans(outputs, encoded, examples)
+        _, by_type = count_spans(gold, found)
+        mistakes = worst_sentences(
+            gold,
+            found,
+            lambda row: examples.shown(row)[0],
+            lambda row, span: " ".join(examples.words[row][span[1] : span[2]]),
+        )
+        return Insight(breakdowns=[spans_by_type(by_type)], mistakes=mistakes)
 
     def settings(self) -> dict[str, Any]:
         return {

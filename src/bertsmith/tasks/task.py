@@ -18,7 +18,8 @@ from torch import Tensor
 from bertsmith.errors import SettingsError, nearest
 from bertsmith.model.batch import Batch
 from bertsmith.tables.table import Table
-from bertsmith.text.ragged import Ragged, gather_places
+from bertsmith.tasks.insight import Insight
+from bertsmith.text.ragged import Ragged, bounds_of, gather_places
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.loss import Loss
 
@@ -104,6 +105,19 @@ class Encoded:
             targets=targets,
         )
 
+    @staticmethod
+    def concatenate(parts: Sequence[Encoded]) -> Encoded:
+        """One split of all the training rows of ``parts``, in order. Notes and counts are left out: they are of a part.
+
+        Raises `ValueError` where the parts have different targets.
+        """
+        return Encoded(
+            Ragged.concatenate([part.sequences for part in parts]),
+            bounds_of(np.concatenate([np.diff(part.rows) for part in parts] or [np.empty(0, np.int64)])),
+            _joined([part.row_targets for part in parts]),
+            _joined([part.token_targets for part in parts]),
+        )
+
 
 class Task(ABC):
     """One kind of question asked of an encoder. Instances are frozen dataclasses: labels and settings, no tensors.
@@ -115,7 +129,7 @@ class Task(ABC):
     head: ClassVar[Literal["sequence", "choice", "token", "span"]]
     metric: ClassVar[str]  # the score that keep-best and early stopping look at; greater is better
     options: ClassVar[tuple[str, ...]] = ()  # what `learn` takes beside the examples
-    default_max_length: ClassVar[int] = 128  # tokens that a sequence may have unless told otherwise
+    default_max_length: ClassVar[int] = 256  # tokens that a sequence may have unless told otherwise
 
     @classmethod
     @abstractmethod
@@ -170,6 +184,10 @@ class Task(ABC):
     def scores(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Any) -> dict[str, float]:
         """Metrics of labelled examples, ``loss`` not among them."""
 
+    def insight(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Any) -> Insight:
+        """What the answers to labelled examples show beside their scores; a task may have nothing to say."""
+        return Insight()
+
     @abstractmethod
     def settings(self) -> dict[str, Any]:
         """What ``bertsmith.json`` keeps: enough for ``type(self)(**settings)`` to make this task again."""
@@ -185,3 +203,11 @@ class Task(ABC):
     def examples_of_texts(self, texts: Sequence[Any]) -> Any:
         """Unlabelled examples of what a person passes to ``predict``: strings, pairs, or dicts by column name."""
         raise NotImplementedError
+
+
+def _joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """The arrays of each name, end to end."""
+    names = list(parts[0]) if parts else []
+    if any(set(part) != set(names) for part in parts):
+        raise ValueError(f"parts with different targets: {[sorted(part) for part in parts]}")
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}

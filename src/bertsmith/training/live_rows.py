@@ -40,15 +40,38 @@ class LiveRows(nn.Module):
         """ids (...) -> (..., D). While training only used ids may come; otherwise any."""
         slots = self.slots[ids]
         if self.training:
-            return F.embedding(slots, self.weight)
+            vectors: Tensor = _Lookup.apply(self.weight, slots)  # type: ignore[no-untyped-call]
+            return vectors
         unused = slots < 0
         vectors = F.embedding(slots.clamp(min=0), self.weight)
         vectors[unused] = self.table[ids[unused]] * self.decay
         return vectors
 
-    def whole(self) -> Tensor:
-        """The full table (V, D) as training all of it would have left it."""
+    def whole(self) -> nn.Embedding:
+        """The full embedding as training all of it would have left it."""
         table = self.table * self.decay
         used = self.slots >= 0
         table[used] = self.weight.detach()[self.slots[used]]
-        return table
+        return nn.Embedding(table.shape[0], table.shape[1], _weight=table)
+
+
+class _Lookup(torch.autograd.Function):
+    """Rows of a table, whose gradient is added to the table's ``grad`` row by row, in place.
+
+    Autograd's own way makes a table of zeros for every pass, adds the rows to it, and that to ``grad``.
+    """
+
+    @staticmethod
+    def forward(ctx, weight, slots):  # type: ignore[no-untyped-def]
+        ctx.weight = weight
+        ctx.save_for_backward(slots)
+        return F.embedding(slots, weight)
+
+    @staticmethod
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        (slots,) = ctx.saved_tensors
+        weight = ctx.weight
+        if weight.grad is None:
+            weight.grad = torch.zeros_like(weight)
+        weight.grad.index_add_(0, slots, gradient.to(weight.dtype))
+        return None, None

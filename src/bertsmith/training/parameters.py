@@ -24,8 +24,8 @@ class ParameterGroup:
 def group_parameters(model: nn.Module, num_layers: int, options: FitOptions) -> list[ParameterGroup]:
     """The learning parameters of ``model`` in groups, in a fixed order; frozen ones are set not to require gradients.
 
-    Biases and LayerNorm get no decay (Devlin et al. 2018). With ``layer_decay`` d, layer i of n learns at d^(n - i), the
-    embeddings at d^(n + 1), the head at 1 (Howard and Ruder 2018; in this form Clark et al. 2020).
+    Biases and LayerNorm get no decay (Devlin et al. 2018). With ``layer_decay`` d, layer i of n learns at d^(n - i),
+    the embeddings at d^(n + 1), the head at 1 (Howard and Ruder 2018; in this form Clark et al. 2020).
     """
     frozen = parse_freeze(options.freeze, num_layers)
     groups: dict[tuple[float, float], list[tuple[str, nn.Parameter]]] = {}

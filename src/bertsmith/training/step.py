@@ -21,7 +21,7 @@ from bertsmith.training.live_rows import LiveRows
 from bertsmith.training.loss import LossFunction
 from bertsmith.training.optimizer import FlatAdamW
 from bertsmith.training.options import FitOptions
-from bertsmith.training.parameters import group_parameters
+from bertsmith.training.parameters import group_parameters, parse_freeze
 from bertsmith.training.plan import BatchPlan
 from bertsmith.training.precision import Precision
 from bertsmith.training.schedules import learning_rate
@@ -69,22 +69,19 @@ class Stepper:
         self.progress = Progress(loss_scale=2.0**15 if precision.name == "fp16" else 1.0)
         self.best: list[Tensor] | None = None
         model.encoder.recompute = options.recompute
+        self._narrow_embedding()
         groups = group_parameters(model, model.config.num_hidden_layers, options)
-        if self._narrow_embedding():
-            groups = group_parameters(model, model.config.num_hidden_layers, options)
-        self.optimizer = FlatAdamW(groups, options)
+        linear = {one for part in model.modules() if isinstance(part, nn.Linear) for one in part.parameters()}
+        self.optimizer = FlatAdamW(groups, options, linear, precision.dtype)
 
-    def _narrow_embedding(self) -> bool:
+    def _narrow_embedding(self) -> None:
         """Train only the used rows of the word embedding, where that saves something."""
         embeddings = self.model.encoder.embeddings
+        frozen = -1 in parse_freeze(self.options.freeze, self.model.config.num_hidden_layers)
         used = self.plan.rows.used_ids
-        word = embeddings.word
-        if not isinstance(word, nn.Embedding) or not word.weight.requires_grad:
-            return False
-        if len(used) > _LIVE_SHARE * word.num_embeddings:
-            return False
-        embeddings.word = LiveRows(word, used)
-        return True
+        if not frozen and len(used) <= _LIVE_SHARE * self.model.config.vocab_size:
+            assert isinstance(embeddings.word, nn.Embedding)
+            embeddings.word = LiveRows(embeddings.word, used)
 
     @property
     def live_rows(self) -> LiveRows | None:
@@ -96,12 +93,14 @@ class Stepper:
         progress = self.progress
         total, count, tokens = 0.0, 0.0, 0
         parts: dict[str, float] = {}
+        self.optimizer.begin()
         with self.precision.compute():
             for index, rows in enumerate(self.plan.passes(progress.step)):
                 batch = move(self.plan.rows.batch(rows), self.precision.device)
                 self.model.encoder.noise.seed(self.options.seed, progress.step, index)
                 loss = self.loss(self.model, batch)
                 (loss.sum * progress.loss_scale).backward()  # type: ignore[no-untyped-call]
+                self.optimizer.collect(first=index == 0)
                 total += loss.sum.item()
                 count += float(loss.count)
                 tokens += len(batch.ids)
@@ -113,10 +112,11 @@ class Stepper:
                 f"the loss is {total} at step {progress.step + 1}: training stopped before the update; "
                 f"try a smaller --lr (it is {self.options.lr:g}), a longer --warmup, or --precision fp32"
             )
-        norm = self.optimizer.collect(1 / (max(count, 1e-12) * progress.loss_scale))
+        divisor = max(count, 1e-12) * progress.loss_scale
+        norm = self.optimizer.norm() / divisor
         lr = learning_rate(self.options, progress.step, self.expected_steps())
         if self._scaled_well(norm):
-            self.optimizer.step(lr, norm)
+            self.optimizer.step(lr, divisor=divisor, norm=norm)
             if self.live_rows is not None:
                 self._decay_unused_rows(lr)
         progress.step += 1
@@ -204,7 +204,7 @@ class Stepper:
         progress.best_step, progress.best_value = progress.step, value
         progress.best_unused_row_decay = progress.unused_row_decay
         if self.options.keep_best:
-            self.best = [flat.detach().clone() for flat in self.optimizer.flats]
+            self.best = self.optimizer.snapshot()
 
     def state(self) -> State:
         """This moment, to go on from later."""
@@ -224,14 +224,12 @@ class Stepper:
     def finish(self) -> None:
         """Leave the model with its final weights (the best ones, if kept) and an ordinary embedding."""
         if self.best is not None:
-            with torch.no_grad():
-                for flat, weights in zip(self.optimizer.flats, self.best, strict=True):
-                    flat.copy_(weights)
+            self.optimizer.load_weights(self.best)
             if self.live_rows is not None:
                 self.live_rows.decay = self.progress.best_unused_row_decay
+        self.optimizer.release()
         if self.live_rows is not None:
-            word = nn.Embedding.from_pretrained(self.live_rows.whole(), freeze=False)
-            self.model.encoder.embeddings.word = word
+            self.model.encoder.embeddings.word = self.live_rows.whole()
 
 
 def move(batch: Batch, device: torch.device) -> Batch:

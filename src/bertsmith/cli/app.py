@@ -1,0 +1,155 @@
+"""The command ``bertsmith``: its verbs, and what becomes of errors.
+
+Enters: the words of the command line. Leaves: exit code 0, 2 for what the user can put right (one line on standard
+error), 130 for an interruption. Imports none of the machinery itself, so that help appears at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+import bertsmith
+from bertsmith.cli.config_file import fill_from_file
+from bertsmith.cli.help import formatter, show_default
+from bertsmith.errors import BertsmithError
+
+DEBUG = "BERTSMITH_DEBUG"  # set to 1, it shows tracebacks
+
+_SUMMARY = "A workshop for BERT encoders: fine-tune one on your own text, and have it answer."
+
+# Each verb: its group, what it does in a line and more, and an example or two.
+_VERBS: dict[str, tuple[str, str, list[str]]] = {
+    "quickstart": (
+        "Train",
+        "Train on text that every machine has, and answer three questions.\n\n"
+        "Takes the docstrings of this Python installation, fine-tunes the starter encoder to tell their topics apart, "
+        "scores it on a held-out part, and leaves a checkpoint and a report. A few minutes on two cores.",
+        ["bertsmith quickstart", "bertsmith quickstart --out runs/first --epochs 3"],
+    ),
+    "finetune": (
+        "Train",
+        "Train an encoder on a task, from labelled examples.\n\n"
+        "Leaves the model, log.jsonl, metrics.json and report.html in --out.",
+        [
+            "bertsmith finetune --task classify --model starter --train train.tsv --eval dev.tsv --out runs/x",
+            "bertsmith finetune --task answer --train train.json --eval dev.json --out runs/qa --lr 3e-5 --epochs 2",
+            "bertsmith finetune --train train.tsv --out runs/x --epochs 4 --resume      # go on after an interruption",
+        ],
+    ),
+    "evaluate": (
+        "Use",
+        "Score a trained model on a labelled file.",
+        [
+            "bertsmith evaluate --model runs/x --data test.tsv",
+            "bertsmith evaluate --model runs/x --data test.tsv --json --predictions answers.jsonl",
+        ],
+    ),
+    "predict": (
+        "Use",
+        "Answer texts with a trained model.\n\n"
+        "Answers to --text and the like are shown for reading on a terminal, and are JSON lines elsewhere and with "
+        "--json. Answers to --input are JSON lines, in the order of its rows; a column id is carried over.",
+        [
+            'bertsmith predict --model runs/x --text "what a lovely film" --text "what a waste of time"',
+            'bertsmith predict --model runs/qa --question "Who wrote it?" --context "It was written by Ada."',
+            'bertsmith predict --model runs/swag --prompt "She opens the door" --ending "and leaves." --ending "is red."',
+            "bertsmith predict --model runs/x --input reviews.csv --text review --output answers.jsonl",
+        ],
+    ),
+    "inspect": (
+        "Use",
+        "Tell what a model is: task, sizes, how it was trained, every tensor.",
+        [
+            "bertsmith inspect --model runs/x",
+            "bertsmith inspect --preset base",
+            "bertsmith inspect --model starter --json",
+        ],
+    ),
+}
+
+
+def build() -> App:
+    """The application. A verb's own module is imported when the verb is used or asked for help."""
+    shape = formatter()
+    groups = {name: Group(name, sort_key=place, help_formatter=shape) for place, name in enumerate(["Train", "Use"])}
+    app = App(
+        name="bertsmith",
+        help=_SUMMARY,
+        help_format="plaintext",
+        help_formatter=shape,
+        help_epilogue=_examples(
+            [
+                "bertsmith quickstart",
+                *(_VERBS[verb][2][0] for verb in ("finetune", "evaluate", "predict", "inspect")),
+            ],
+            more="bertsmith VERB --help tells all options of a verb.",
+        ),
+        version=lambda: f"bertsmith {bertsmith.__version__}",
+        version_flags=["--version"],
+        default_parameter=Parameter(show_default=show_default),
+        config=fill_from_file,
+        group_commands=Group("Help", sort_key=9),
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
+        verbose=False,
+    )
+    for place, (verb, (group, text, examples)) in enumerate(_VERBS.items()):
+        app.command(
+            f"bertsmith.cli.verbs:{verb}",
+            name=verb,
+            help=text,
+            group=groups[group],
+            sort_key=place,
+            help_epilogue=_examples(examples),
+        )
+    return app
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run the command line, and leave the process with its exit code.
+
+    words: in place of those of the process
+    """
+    sys.exit(run(sys.argv[1:] if words is None else words))
+
+
+def run(words: Sequence[str]) -> int:
+    """Run the command line. Returns the exit code."""
+    debug = os.environ.get(DEBUG, "") not in ("", "0")
+    try:
+        build()(list(words))
+        sys.stdout.flush()
+    except (BertsmithError, CycloptsError) as error:
+        if debug:
+            raise
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        resumable = bool(words) and words[0] == "finetune"
+        _tell("interrupted" + ("; the same command with --resume goes on from the last saved state" * resumable))
+        return 130
+    except BrokenPipeError:
+        # Who reads us has had enough. What is still buffered goes nowhere, without a word.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0
+
+
+def _refuse(message: str) -> int:
+    _tell(f"error: {' '.join(message.split())}")
+    return 2
+
+
+def _tell(message: str) -> None:
+    print(f"bertsmith: {message}", file=sys.stderr)
+
+
+def _examples(lines: Sequence[str], more: str = "") -> str:
+    shown = "Examples:\n\n" + "\n".join(f"    {line}" for line in lines)
+    return f"{shown}\n\n{more}" if more else shown

@@ -1,0 +1,54 @@
+"""Options from a TOML file.
+
+Enters: the options of a verb as far as the command line gave them. Leaves: the rest, from the file that ``--config``
+names. Knows the file's form alone; what an option means is for the verb to know.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App, ArgumentCollection
+from cyclopts.config import Dict
+
+from bertsmith.errors import SettingsError, nearest
+
+OPTION = "config"
+
+
+def fill_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Give each option that the command line leaves open the value it has in the file of ``--config``, if any.
+
+    Raises `SettingsError` for a file that is missing or not TOML, and for a key that is no option of the verb.
+    """
+    named = [token.value for argument in arguments if f"--{OPTION}" in argument.names for token in argument.tokens]
+    if not named:
+        return
+    known = {_plain(name) for argument in arguments if argument.parse for name in argument.names} - {OPTION}
+    values = {}
+    for key, value in read_toml(named[-1]).items():
+        if _plain(key) not in known:
+            verb = " ".join(commands)
+            raise SettingsError(f"{named[-1]}: {key!r} is no option of {verb}; {nearest(_plain(key), known)}")
+        if isinstance(value, dict):
+            raise SettingsError(f"{named[-1]}: [{key}] is a section; write the options of a verb side by side, without")
+        values[_plain(key).replace("_", "-")] = value
+    Dict(values, source=named[-1], use_commands_as_keys=False)(app, commands, arguments)
+
+
+def read_toml(path: str) -> dict[str, Any]:
+    """What a TOML file holds. Raises `SettingsError` with the place of what is not TOML."""
+    try:
+        return tomllib.loads(Path(path).expanduser().read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"--config {path}: cannot be read ({error.strerror or error})") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"--config {path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"--config {path}: not TOML: {error}") from None
+
+
+def _plain(name: str) -> str:
+    return name.lstrip("-").replace("-", "_")

@@ -1,0 +1,53 @@
+"""The verbs as functions of their options, for the command line to call.
+
+Imported when a verb is first needed: its options are those of the stage, and stages import the machinery.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bertsmith.stages.evaluate import EvaluateSettings
+from bertsmith.stages.finetune_settings import FinetuneSettings
+from bertsmith.stages.inspect import InspectSettings
+from bertsmith.stages.predict import PredictSettings
+from bertsmith.stages.quickstart_settings import QuickstartSettings
+
+_FLAT = Parameter(name="*")  # the options of a settings class stand side by side with those of the classes in it
+Config = Annotated[
+    Path | None,
+    Parameter(help="TOML file of options, named as the flags are; flags win over it."),
+]  # read by `bertsmith.cli.config_file`, before the functions below are called
+
+
+def finetune(*, settings: Annotated[FinetuneSettings, _FLAT], config: Config = None) -> None:
+    from bertsmith.stages.finetune import finetune as run  # draws figures, which takes a while to import
+
+    run(settings)
+
+
+def evaluate(*, settings: Annotated[EvaluateSettings, _FLAT], config: Config = None) -> None:
+    from bertsmith.stages.evaluate import evaluate as run
+
+    run(settings)
+
+
+def predict(*, settings: Annotated[PredictSettings, _FLAT], config: Config = None) -> None:
+    from bertsmith.stages.predict import predict as run
+
+    run(settings)
+
+
+def inspect(*, settings: Annotated[InspectSettings, _FLAT], config: Config = None) -> None:
+    from bertsmith.stages.inspect import inspect as run
+
+    run(settings)
+
+
+def quickstart(*, settings: Annotated[QuickstartSettings | None, _FLAT] = None, config: Config = None) -> None:
+    from bertsmith.stages.quickstart import quickstart as run
+
+    run(settings or QuickstartSettings())

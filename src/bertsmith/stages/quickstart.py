@@ -1,0 +1,97 @@
+"""quickstart: the whole way, from text that every machine has to a model that answers questions.
+
+The recipe: take the docstrings of the Python installation, fine-tune the starter encoder to tell their topics apart,
+score it on a part it has not seen, leave checkpoint and report, then answer three questions.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from bertsmith.checkpoint import resolve
+from bertsmith.errors import OutputError
+from bertsmith.report.answers import show_answer
+from bertsmith.report.metrics import METRICS_NAME
+from bertsmith.stages.finetune import finetune
+from bertsmith.stages.finetune_settings import FinetuneSettings
+from bertsmith.stages.quickstart_settings import QuickstartSettings
+from bertsmith.stages.run_folder import RunFolder
+from bertsmith.training import FitOptions
+
+SOURCE = "pydocs"
+QUESTIONS = (
+    "Wait until every worker thread has finished, then collect their results.",
+    "Send a message with an attachment to a list of addresses.",
+    "Round a decimal number to two places after the point.",
+)
+
+
+def quickstart(settings: QuickstartSettings, *, console: Console | None = None) -> None:
+    """Train on the docstrings of this Python installation, then answer three questions.
+
+    console: where progress is told; standard error if none is given. The answers go to standard output.
+    """
+    console = console or Console(stderr=True)
+    resolve(settings.model)  # a missing encoder is told before the docstrings are gathered
+    replaces = holds_quickstart(Path(settings.out))
+    if replaces:
+        console.print(f"replacing the earlier quickstart in {settings.out}", highlight=False, markup=False)
+    console.print(
+        "gathering the docstrings of this Python installation, each with its chapter of the library reference"
+    )
+    model = finetune(
+        FinetuneSettings(
+            train=SOURCE,
+            out=settings.out,
+            model=settings.model,
+            max_length=128,
+            overwrite=replaces,
+            fit=FitOptions(epochs=settings.epochs, lr=2e-4, seed=settings.seed),
+        ),
+        console=console,
+    )
+    questions = ask(QUESTIONS) if sys.stdin.isatty() and sys.stdout.isatty() else list(QUESTIONS)
+    out = Console()
+    out.print()
+    for question, answer in zip(questions, model.predict(questions), strict=True):
+        out.print(show_answer(question, answer))
+    console.print(f"open {Path(settings.out) / 'report.html'} in a browser; ask more with:", highlight=False)
+    console.print(
+        f'bertsmith predict --model {settings.out} --text "..."', highlight=False, markup=False, soft_wrap=True
+    )
+
+
+def ask(examples: tuple[str, ...]) -> list[str]:
+    """Questions typed by a person, one for each example; an empty line, or the end of the input, takes the example."""
+    out = Console()
+    out.print(
+        "\nDescribe something a Python program could do, and the model names the topic (Enter takes the example)."
+    )
+    typed = []
+    for example in examples:
+        out.print(Text(f"e.g. {example}", style="dim"))
+        try:
+            typed.append(out.input("[bold]> [/]").strip() or example)
+        except EOFError:
+            typed.append(example)
+    return typed
+
+
+def holds_quickstart(folder: Path) -> bool:
+    """Whether an earlier quickstart, ended or not, has left its files. Raises `OutputError` for another run's."""
+    if not RunFolder(folder).holds_run:
+        return False
+    try:
+        source = json.loads((folder / METRICS_NAME).read_text(encoding="utf-8"))["settings"]["train"]
+    except FileNotFoundError:
+        return True  # it was stopped before its end
+    except (ValueError, KeyError, TypeError):
+        source = "something else"
+    if source != SOURCE:
+        raise OutputError(f"{folder}: holds a run that was trained on {source}; name another --out")
+    return True

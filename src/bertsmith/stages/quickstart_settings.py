@@ -1,0 +1,19 @@
+"""Options of `quickstart`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class QuickstartSettings:
+    """Options of `quickstart`."""
+
+    out: str = "runs/quickstart"
+    """Folder for the model and its report; an earlier quickstart there is replaced."""
+    model: str = "starter"
+    """Encoder to start from: a folder, starter, or a name on the hub."""
+    epochs: float = 2.0
+    """Passes over the docstrings."""
+    seed: int = 42
+    """Same seed, same model."""
