@@ -28,8 +28,8 @@ def finetune(
     train, eval: a file, an ``hf://`` address, ``pydocs``, a `Table`, or rows as dicts
     out:         folder for the model, its log and its report
     task:        classify, regress, choose, tag or answer
-    options:     any flag of ``bertsmith finetune`` by its name, ``lr=1e-4, epochs=3, max_length=128``; where a flag takes
-                 words parted by commas (``columns``), a list of them is fine
+    options:     any flag of ``bertsmith finetune`` by its name, ``lr=1e-4, epochs=3, max_length=128``; where a flag
+                 takes words parted by commas (``columns``), a list of them is fine
 
     Raises `BertsmithError` for whatever the caller can put right, `SettingsError` among it for an unknown option.
 

@@ -239,3 +239,28 @@ def test_squad_answers_survive_the_way_through_tokens(shared_data: Callable[[str
     scores = task.scores(sure_outputs(encoded), encoded, examples)
     assert scores["exact_match"] > 99.0
     assert scores["f1"] > 99.5
+
+
+def test_insight_of_answers(tokenizer: Tokenizer) -> None:
+    examples = questions(
+        row(),
+        row("John Smith", 26, question="And who lives in New York?"),
+        row("New York", 46, question="Where does John live?"),
+    )
+    task = AnswerQuestions.learn(examples)
+    encoded = task.encode(examples, tokenizer, 128)
+    outputs = sure_outputs(encoded)
+    # the second question is answered with the first word of the context, surely
+    first, end = encoded.sequences.bounds[1:3]
+    outputs[first:end] = 0.0
+    outputs[first + encoded.notes["first"][1]] = 10.0
+    insight = task.insight(outputs, encoded, examples)
+    by_word, by_length = insight.breakdowns
+    assert by_word.columns == by_length.columns == ["exact_match", "f1", "examples"]
+    assert by_word.rows == [("who", (50.0, 50.0, 2)), ("where", (100.0, 100.0, 1))]
+    assert by_length.rows == [("1 word", (100.0, 100.0, 1)), ("2 words", (50.0, 50.0, 2))]
+    (mistake,) = insight.mistakes
+    assert (mistake.text, mistake.text_pair) == ("And who lives in New York?", CONTEXT)
+    assert (mistake.gold, mistake.predicted) == ("John Smith", "The")
+    assert mistake.confidence is not None
+    assert mistake.confidence > 0.9

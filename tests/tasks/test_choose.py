@@ -75,41 +75,6 @@ def test_swag_columns(tokenizer: Tokenizer) -> None:
     assert tokenizer.decode(sequence.ids.tolist()) == "the cat sat. it ran 0"
 
 
-def test_empty_last_columns_mean_fewer_endings() -> None:
-    rows = [
-        {"prompt": "a", "ending0": "x", "ending1": "y", "ending2": "z", "label": 2},
-        {"prompt": "a", "ending0": "x", "ending1": "y", "ending2": "", "label": 0},
-        {"prompt": "a", "ending0": "x", "ending1": "y", "ending2": None, "label": 0},
-    ]
-    assert [len(one) for one in questions(rows).endings] == [3, 2, 2]
-
-
-@pytest.mark.parametrize("label", [2, -1, "x", None, "1.5", 1.5])
-def test_a_label_out_of_range_is_named(label: Any) -> None:
-    rows = [RAGGED[1], RAGGED[0] | {"label": label}]
-    with pytest.raises(DataError, match=r"choice.jsonl, row 2: the label is .* there are 2 endings; .* from 0 to 1"):
-        Choose.learn(questions(rows))
-
-
-@pytest.mark.parametrize(
-    ("endings", "message"),
-    [
-        (["only"], r"row 1: 1 ending\(s\); a choice needs two or more"),
-        ([], "row 1: 0 ending"),
-        (["a", "", "b"], "row 1: an empty ending stands before others"),
-        ("ab", "row 1: the endings are 'ab'; give a list"),
-    ],
-)
-def test_endings_that_are_no_choice_are_named(endings: Any, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        questions([{"prompt": "a", "endings": endings, "label": 0}])
-
-
-def test_endings_that_are_nowhere_are_named() -> None:
-    with pytest.raises(DataError, match="no endings column"):
-        questions([{"prompt": "a", "label": 0}])
-
-
 def test_questions_to_ask() -> None:
     examples = Choose().examples_of_texts([{"prompt": "a", "endings": ["x", "y"]}])
     assert (examples.prompts, examples.endings, examples.labels) == (["a"], [["x", "y"]], None)
@@ -123,3 +88,23 @@ def test_codah(shared_data: Callable[[str], Path]) -> None:
     assert len(examples) == 556
     assert Choose.learn(examples).targets(examples).max() == 3
     assert examples.shown(0)[0] == examples.prompts[0]
+
+
+def test_insight_of_choices(tokenizer: Tokenizer) -> None:
+    rows = [*RAGGED, {"prompt": "it", "endings": ["is", "was"], "label": "a"}]
+    examples = questions(rows)
+    task = Choose.learn(examples)
+    outputs = np.array([0.0, 1.0, 0.5, 3.0, 2.0, 0.0, 5.0], dtype=np.float32)
+    insight = task.insight(outputs[:, None], task.encode(examples, tokenizer, 16), examples)
+    assert [(one.text, one.gold, one.predicted) for one in insight.mistakes] == [
+        ("it", "is", "was"),  # 0.99 sure
+        ("the cat", "sat", "ran in the park"),  # 0.73
+        ("a dog", "is good", "sat on the mat"),  # 0.69
+    ]
+    assert insight.mistakes[1].confidence == pytest.approx(1 / (1 + np.exp(-1)))
+    outputs[:2] = [1.0, 0.0]
+    insight = task.insight(outputs, task.encode(examples, tokenizer, 16), examples)
+    (by_count,) = insight.breakdowns
+    assert (by_count.columns, by_count.rows) == (["accuracy", "examples"], [("2", (0.5, 2)), ("3", (0.0, 1))])
+    pairs = questions([rows[0], rows[2]])
+    assert task.insight(outputs[:4], task.encode(pairs, tokenizer, 16), pairs).breakdowns == []

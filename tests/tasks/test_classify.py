@@ -225,3 +225,38 @@ def test_what_the_checkpoint_and_the_report_ask() -> None:
     many = Classify(["a", "b"], multi_label=True)
     rows = Classify.read(table([{"text": "x", "labels": "a|b"}, {"text": "y", "labels": "b"}]), Columns())
     assert (many.problem, many.count_labels(rows)) == ("multi_label_classification", {"a": 1, "b": 2})
+
+
+def test_insight_of_classes(tokenizer: Tokenizer) -> None:
+    rows = [row | {"sentence2": f"pair {number}"} for number, row in enumerate(ROWS)]
+    examples = Classify.read(table(rows), Columns(text="sentence", text_pair="sentence2"))
+    task = Classify.learn(examples)
+    outputs = np.array([[0, 0, 2], [3, 0, 0], [1, 0, 0], [5, 1, 0]], dtype=np.float32)
+    insight = task.insight(outputs, task.encode(examples, tokenizer, 16), examples)
+    assert insight.classes is not None
+    assert insight.classes.labels == task.labels
+    assert insight.classes.gold.tolist() == [2, 0, 2, 1]
+    assert insight.classes.predicted.tolist() == [2, 0, 0, 0]
+    np.testing.assert_allclose(insight.classes.probabilities, F.softmax(torch.from_numpy(outputs), 1), rtol=1e-6)
+    assert [(one.text, one.text_pair, one.gold, one.predicted) for one in insight.mistakes] == [
+        ("the mat", "pair 3", "neutral", "neg"),
+        ("good dog", "pair 2", "pos", "neg"),
+    ]
+    assert insight.mistakes[1].confidence == pytest.approx(np.e / (np.e + 2))
+
+
+def test_insight_of_many_labels(tokenizer: Tokenizer) -> None:
+    rows = [{"text": "a cat", "labels": "joy|fear"}, {"text": "a dog", "labels": "joy"}, {"text": "it", "labels": ""}]
+    examples = Classify.read(table(rows), Columns())
+    task = Classify.learn(examples, multi_label=True)
+    outputs = np.array([[-2, 1], [-1, 1], [4, -1]], dtype=np.float32)
+    insight = task.insight(outputs, task.encode(examples, tokenizer, 16), examples)
+    assert insight.classes is None
+    (by_label,) = insight.breakdowns
+    assert by_label.columns == ["precision", "recall", "f1", "examples"]
+    assert by_label.rows == [("fear", (0.0, 0.0, 0.0, 1)), ("joy", (1.0, 1.0, 1.0, 2))]
+    assert [(one.text, one.gold, one.predicted) for one in insight.mistakes] == [
+        ("it", "", "fear"),
+        ("a cat", "fear, joy", "joy"),
+    ]
+    assert insight.mistakes[1].confidence == pytest.approx(1 / (1 + np.exp(-2)))  # that fear does not hold

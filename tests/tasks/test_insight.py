@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bertsmith.tasks.insight import Classes, Regression, widest_misses, worst_mistakes
+from bertsmith.tasks.insight import (
+    Classes,
+    Regression,
+    break_down_labels,
+    widest_misses,
+    worst_label_sets,
+    worst_mistakes,
+)
 
 
 def test_worst_mistakes_are_the_surest_first() -> None:
@@ -37,3 +44,23 @@ def test_widest_misses() -> None:
         ("a", "x", "1.00", "1.50"),
         ("c", "z", "5.00", "4.90"),
     ]
+
+
+def test_scores_by_label() -> None:
+    gold = np.array([[1, 0], [1, 0], [0, 0], [1, 0]])
+    probabilities = np.array([[0.9, 0.1], [0.5, 0.6], [0.7, 0.2], [0.1, 0.3]])
+    table = break_down_labels(["a", "b"], gold, probabilities)
+    assert table.rows == [("a", pytest.approx((2 / 3, 2 / 3, 2 / 3, 3))), ("b", (0.0, 0.0, 0.0, 0))]
+
+
+def test_worst_label_sets_are_those_with_the_surest_wrong_label() -> None:
+    gold = np.array([[1, 0], [1, 0], [0, 0], [1, 0]])
+    probabilities = np.array([[0.9, 0.1], [0.5, 0.6], [0.99, 0.8], [0.1, 0.3]])
+    mistakes = worst_label_sets(["a", "b"], gold, probabilities, ["r", "s", "t", "u"], ["1", "2", "3", "4"])
+    assert [(one.text, one.text_pair, one.gold, one.predicted) for one in mistakes] == [
+        ("t", "3", "", "a, b"),
+        ("u", "4", "a", ""),
+        ("s", "2", "a", "a, b"),
+    ]
+    assert [one.confidence for one in mistakes] == pytest.approx([0.99, 0.9, 0.6])
+    assert worst_label_sets(["a", "b"], gold, probabilities, ["r", "s", "t", "u"], limit=1)[0].text == "t"

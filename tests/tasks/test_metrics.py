@@ -17,6 +17,7 @@ from bertsmith.tasks.metrics import (
     mcc,
     mcc_by_batch,
     number_scores,
+    score_labels,
 )
 
 
@@ -66,6 +67,25 @@ def test_label_set_scores_are_scikit_learns() -> None:
     assert scores["accuracy"] == pytest.approx(sk.accuracy_score(gold, predicted))
     assert scores["f1"] == pytest.approx(sk.f1_score(gold, predicted, average="micro"))
     assert scores["f1_macro"] == pytest.approx(sk.f1_score(gold, predicted, average="macro"))
+
+
+def test_label_scores_are_scikit_learns() -> None:
+    generator = np.random.default_rng(1)
+    gold, predicted = generator.integers(0, 2, (40, 5)), generator.random((40, 5)) < 0.4
+    gold[:, 1], predicted[:, 2] = 0, False
+    gold[:, 3], predicted[:, 3] = 0, False
+    scores = score_labels(gold.astype(np.float32), predicted)
+    expected = sk.precision_recall_fscore_support(gold, predicted, zero_division=0)
+    for ours, theirs in zip([scores.precision, scores.recall, scores.f1, scores.support], expected, strict=True):
+        np.testing.assert_allclose(ours, theirs)
+
+
+def test_a_single_label_that_holds_or_not_has_its_own_f1() -> None:
+    probabilities, gold = np.array([[0.9], [0.8], [0.1], [0.2]]), np.array([[1], [0], [1], [0]])
+    scores = label_set_scores(probabilities, gold)
+    assert (scores["f1"], scores["f1_macro"], scores["accuracy"]) == (0.5, 0.5, 0.5)
+    assert label_set_scores(probabilities, np.array([[1], [1], [0], [0]]))["f1"] == 1.0
+    assert label_set_scores(probabilities, np.array([[0], [0], [0], [0]]))["f1"] == 0.0
 
 
 def test_number_scores_are_scipys() -> None:

@@ -57,3 +57,19 @@ def test_regression_has_no_options() -> None:
 
 def test_continuous_scores_can_be_stratified() -> None:
     assert Regress.read(table(["0.5", "4"]), Columns()).strata == [0.5, 4.0]
+
+
+def test_insight_of_scores(tokenizer: Tokenizer) -> None:
+    examples = Regress.read(table([0.5, 4, 3.25]), Columns())
+    task = Regress.learn(examples)
+    outputs = np.array([[0.0], [1.0], [3.5]], dtype=np.float32)
+    insight = task.insight(outputs, task.encode(examples, tokenizer, 16), examples)
+    assert insight.regression is not None
+    assert insight.regression.gold.tolist() == [0.5, 4.0, 3.25]
+    assert insight.regression.predicted.tolist() == [0.0, 1.0, 3.5]
+    assert [(one.gold, one.predicted) for one in insight.mistakes] == [
+        ("4.00", "1.00"),
+        ("0.50", "0.00"),
+        ("3.25", "3.50"),
+    ]
+    assert (insight.mistakes[0].text, insight.mistakes[0].text_pair) == ("a cat", "the cat sat")

@@ -174,27 +174,6 @@ def test_words_and_tags_of_different_number_are_named() -> None:
         sentences([ROWS[0], {"words": ["a", "b"], "tags": ["O", "O", "O"]}])
 
 
-def test_a_tag_not_seen_in_training_is_named() -> None:
-    task = Tag.learn(sentences())
-    rows = [ROWS[0], {"words": ["a", "Acme"], "tags": ["O", "B-ORG"]}]
-    with pytest.raises(DataError, match=r"train.txt, row 2, word 2 \('Acme'\): tag 'B-ORG' was not seen in training"):
-        task.check(sentences(rows), where="--eval")
-    # a type that is known may come in any scheme
-    task.check(sentences([{"words": ["York"], "tags": ["S-LOC"]}]), where="--eval")
-
-
-def test_one_tag_only_and_no_tags() -> None:
-    with pytest.raises(DataError, match=r"train.txt, row 1: the only tag is 'O' in all 1 sentences"):
-        Tag.learn(sentences([{"words": ["a"], "tags": ["O"]}]))
-    with pytest.raises(DataError, match="there are no tags"):
-        Tag.learn(Tag(LABELS).examples_of_texts(["a"]))
-
-
-def test_a_slip_among_span_tags_is_named() -> None:
-    with pytest.raises(DataError, match=r"row 2, word 1 \('b'\): tag 'I_PER' is neither O nor like B-TYPE"):
-        Tag.learn(sentences([{"words": ["a"], "tags": ["B-PER"]}, {"words": ["b"], "tags": ["I_PER"]}]))
-
-
 def test_no_room_for_a_word() -> None:
     with pytest.raises(SettingsError, match="max_length 2 has no room"):
         Tag(LABELS).encode(sentences(), Tokenizer.from_vocabulary(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]), 2)
@@ -273,3 +252,19 @@ def test_a_published_tagger_without_iob2_is_scored_by_its_spans(tokenizer: Token
     assert scores == {"precision": 1.0, "recall": 1.0, "f1": 1.0, "accuracy": 1.0}
     with pytest.raises(DataError, match="tag 'B-ORG' was not seen in training"):
         task.check(sentences([{"words": ["a"], "tags": ["B-ORG"]}]), where="--eval")
+
+
+def test_insight_of_spans(tokenizer: Tokenizer) -> None:
+    task, examples = Tag.learn(sentences()), sentences()
+    encoded = task.encode(examples, tokenizer, 32)
+    said = [["B-PER", "I-PER", "O", "O", "I-LOC", "B-LOC", "O"], ["O", "B-PER"]]
+    insight = task.insight(outputs_saying(said, task, encoded), encoded, examples)
+    (by_type,) = insight.breakdowns
+    assert by_type.columns == ["precision", "recall", "f1", "found", "in truth"]
+    assert by_type.rows == [("LOC", (0.0, 0.0, 0.0, 2, 1)), ("PER", (0.5, 0.5, 0.5, 2, 2))]
+    assert [(one.text, one.gold, one.predicted) for one in insight.mistakes] == [
+        ("John Smith lives in New York .", "New York (LOC)", "New (LOC), York (LOC)"),
+        ("Johnson ran", "Johnson (PER)", "ran (PER)"),
+    ]
+    right = [["B-PER", "I-PER", "O", "O", "B-LOC", "I-LOC", "O"], ["B-PER", "O"]]
+    assert task.insight(outputs_saying(right, task, encoded), encoded, examples).mistakes == []

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-import bertsmith
 from bertsmith.cli.config_file import fill_from_file
 from bertsmith.cli.help import formatter, show_default
 from bertsmith.errors import BertsmithError
@@ -56,13 +56,13 @@ _VERBS: dict[str, tuple[str, str, list[str]]] = {
         [
             'bertsmith predict --model runs/x --text "what a lovely film" --text "what a waste of time"',
             'bertsmith predict --model runs/qa --question "Who wrote it?" --context "It was written by Ada."',
-            'bertsmith predict --model runs/swag --prompt "She opens the door" --ending "and leaves." --ending "is red."',
+            'bertsmith predict --model runs/c --prompt "She opens it" --ending "and leaves." --ending "is red."',
             "bertsmith predict --model runs/x --input reviews.csv --text review --output answers.jsonl",
         ],
     ),
     "inspect": (
         "Use",
-        "Tell what a model is: task, sizes, how it was trained, every tensor.",
+        "Tell what a model is: task, sizes, training, every tensor.",
         [
             "bertsmith inspect --model runs/x",
             "bertsmith inspect --preset base",
@@ -88,7 +88,7 @@ def build() -> App:
             ],
             more="bertsmith VERB --help tells all options of a verb.",
         ),
-        version=lambda: f"bertsmith {bertsmith.__version__}",
+        version=lambda: f"bertsmith {version('bertsmith')}",
         version_flags=["--version"],
         default_parameter=Parameter(show_default=show_default),
         config=fill_from_file,

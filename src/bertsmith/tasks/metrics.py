@@ -44,11 +44,11 @@ def label_set_scores(probabilities: Floats, gold: Classes) -> dict[str, float]:
     """
     predicted = probabilities >= 0.5
     by_label = score_labels(gold, predicted)
-    shared = np.sum(predicted & (gold > 0))
+    overall = score_labels(gold.reshape(-1, 1), predicted.reshape(-1, 1))
     confidence = np.maximum(probabilities, 1 - probabilities)
     return {
         "accuracy": float(np.mean((predicted == gold).all(1))),
-        "f1": float(2 * shared / max(1, np.sum(predicted) + np.sum(gold > 0))),
+        "f1": float(overall.f1[0]),
         "f1_macro": float(by_label.f1.mean()),
         "ece": calibration(confidence.ravel(), (predicted == gold).ravel()).error,
     }
@@ -67,15 +67,15 @@ class LabelScores:
     support: Classes
 
 
-def score_labels(gold: Classes, predicted: NDArray[np.bool_]) -> LabelScores:
+def score_labels(gold: NDArray[Any], predicted: NDArray[np.bool_]) -> LabelScores:
     """Scores of each label by itself. Shape: gold (M, C) of 0 and 1; predicted (M, C)."""
-    found, support = predicted.sum(0), (gold > 0).sum(0)
-    right = (predicted & (gold > 0)).sum(0)
+    holds = gold > 0
+    found, support, right = predicted.sum(0), holds.sum(0), (predicted & holds).sum(0)
     return LabelScores(
-        right / np.maximum(1, found),
-        right / np.maximum(1, support),
-        2 * right / np.maximum(1, found + support),
-        support,
+        precision=right / np.maximum(1, found),
+        recall=right / np.maximum(1, support),
+        f1=2 * right / np.maximum(1, found + support),
+        support=support,
     )
 
 

@@ -1,0 +1,92 @@
+"""Options by flat name to nested dataclasses, and back to a command line that gives the same options."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+
+import pytest
+
+from bertsmith.errors import SettingsError
+from bertsmith.settings import from_flat, to_command, to_flat
+
+
+@dataclass(frozen=True)
+class Inner:
+    rate: float = 1e-4
+    steps: int | None = None
+    quiet: bool = True
+
+
+@dataclass(frozen=True)
+class Outer:
+    train: str
+    name: str = "x"
+    keep_best: bool = False
+    inner: Inner = field(default_factory=Inner)
+
+
+def test_names_of_all_levels_lie_side_by_side() -> None:
+    settings = from_flat(Outer, {"train": "a.tsv", "rate": 0.5, "keep_best": True})
+    assert settings == Outer("a.tsv", keep_best=True, inner=Inner(rate=0.5))
+    assert to_flat(settings) == {
+        "train": "a.tsv",
+        "name": "x",
+        "keep_best": True,
+        "rate": 0.5,
+        "steps": None,
+        "quiet": True,
+    }
+    assert from_flat(Outer, to_flat(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"train": "a", "keep_bset": True}, "there is no option 'keep_bset'; did you mean 'keep_best'?"),
+        ({"train": "a", "inner": Inner()}, "there is no option 'inner'"),
+        ({"rate": 1.0}, "'train' must be given"),
+    ],
+)
+def test_wrong_names_are_told(values: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError, match=message.replace("?", r"\?")):
+        from_flat(Outer, values)
+
+
+def test_a_command_names_what_differs_from_the_defaults() -> None:
+    settings = Outer("my file.tsv", keep_best=True, inner=Inner(rate=2e-5, quiet=False))
+    assert to_command("train", settings) == "bertsmith train --train 'my file.tsv' --keep-best --rate 2e-05 --no-quiet"
+    assert to_command("train", Outer("a")) == "bertsmith train --train a"
+
+
+def test_a_command_of_finetune_gives_the_same_settings() -> None:
+    """The command line reads its own command again."""
+    from cyclopts import App, Parameter
+
+    from bertsmith.stages.finetune_settings import FinetuneSettings
+
+    settings = from_flat(
+        FinetuneSettings,
+        {
+            "train": "my data/train.tsv",
+            "out": "runs/it's",
+            "task": "answer",
+            "lr": 3e-5,
+            "epochs": 2.5,
+            "keep_best": True,
+            "multi_label": False,
+            "columns": "source,label,_,sentence",
+            "schedule": "cosine",
+            "max_length": 384,
+        },
+    )
+    found = []
+    app = App()
+
+    def finetune(*, settings: FinetuneSettings) -> None:
+        found.append(settings)
+
+    finetune.__annotations__["settings"] = __import__("typing").Annotated[FinetuneSettings, Parameter(name="*")]
+    app.command(finetune, name="finetune")
+    app(shlex.split(to_command("finetune", settings))[1:], result_action="return_value")
+    assert found == [settings]
