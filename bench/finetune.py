@@ -76,7 +76,8 @@ def compare(data: Path, rounds: int) -> None:
 
 def ask(worker: subprocess.Popen[str]) -> float:
     """Seconds a step of one more block."""
-    assert worker.stdin is not None and worker.stdout is not None
+    assert worker.stdin is not None
+    assert worker.stdout is not None
     worker.stdin.write("go\n")
     worker.stdin.flush()
     return float(json.loads(worker.stdout.readline()))

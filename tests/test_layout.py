@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "bertsmith"
 # What a part may import is what stands above it, and itself. Parts on one line do not know each other.
 LEVELS = [
     ["errors"],
+    ["files"],
     ["settings"],
     ["tables"],
     ["text"],

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import pytest
+from cyclopts import App, Parameter
 
 from bertsmith.errors import SettingsError
 from bertsmith.settings import from_flat, to_command, to_flat
+from bertsmith.stages.finetune_settings import FinetuneSettings
+
+Flat = Annotated[FinetuneSettings, Parameter(name="*")]
 
 
 @dataclass(frozen=True)
@@ -61,10 +66,6 @@ def test_a_command_names_what_differs_from_the_defaults() -> None:
 
 def test_a_command_of_finetune_gives_the_same_settings() -> None:
     """The command line reads its own command again."""
-    from cyclopts import App, Parameter
-
-    from bertsmith.stages.finetune_settings import FinetuneSettings
-
     settings = from_flat(
         FinetuneSettings,
         {
@@ -83,10 +84,9 @@ def test_a_command_of_finetune_gives_the_same_settings() -> None:
     found = []
     app = App()
 
-    def finetune(*, settings: FinetuneSettings) -> None:
+    def finetune(*, settings: Flat) -> None:
         found.append(settings)
 
-    finetune.__annotations__["settings"] = __import__("typing").Annotated[FinetuneSettings, Parameter(name="*")]
     app.command(finetune, name="finetune")
     app(shlex.split(to_command("finetune", settings))[1:], result_action="return_value")
     assert found == [settings]

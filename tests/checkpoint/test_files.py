@@ -18,6 +18,7 @@ import torch
 from bertsmith.checkpoint.files import finish_writing, hold_folder, writing_folder
 from bertsmith.checkpoint.weights import write_weights
 from bertsmith.errors import OutputError
+from bertsmith.files import write_text
 
 FILES = ["a.txt", "b.txt", "sub/c.txt"]
 
@@ -71,6 +72,15 @@ def test_after_an_error_nothing_has_changed(tmp_path: Path, error: BaseException
 def test_a_folder_made_for_a_write_that_failed_is_gone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no"):
         fail(tmp_path / "out", ValueError("no"))
+    assert names(tmp_path) == []
+
+
+def test_a_file_that_cannot_be_written_is_told_as_the_folder(tmp_path: Path) -> None:
+    """The staging folder, which is gone by then, means nothing to a user."""
+    folder = tmp_path / "out"
+    message = rf"^{folder}: cannot be written \(File name too long\); what it held before is unchanged"
+    with pytest.raises(OutputError, match=message), writing_folder(folder) as staging:
+        write_text(staging / ("x" * 300), "")
     assert names(tmp_path) == []
 
 

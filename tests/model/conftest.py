@@ -70,7 +70,7 @@ def make_model() -> Callable[..., BertModel]:
 
 @pytest.fixture(scope="session")
 def make_batch() -> Callable[..., Batch]:
-    """A packed batch of random ids but 0, [PAD]; a random first part of each sequence is segment 0, the rest segment 1."""
+    """A packed batch of random ids but 0, [PAD]; each sequence is segment 0 up to a random place, and 1 from there."""
 
     def make(lengths: Sequence[int], config: BertConfig, seed: int = 0) -> Batch:
         generator = torch.Generator().manual_seed(seed)

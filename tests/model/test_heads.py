@@ -68,7 +68,7 @@ def test_logits_and_gradients_are_those_of_transformers(
         ours = to_published({name: one.grad for name, one in model.named_parameters()}, head)
         assert ours.keys() == theirs.keys()
         for name, gradient in theirs.items():
-            torch.testing.assert_close(ours[name], gradient, atol=1e-5, rtol=1e-3, msg=lambda text, name=name: name + text)
+            torch.testing.assert_close(ours[name], gradient, atol=1e-5, rtol=1e-3, msg=f"{name}: {{}}".format)
 
 
 def test_dropout_before_a_head_is_where_the_published_heads_have_it(

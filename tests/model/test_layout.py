@@ -48,7 +48,7 @@ def test_every_sequence_stands_in_one_row_of_one_group(lengths: list[int]) -> No
 
 
 def real_places(layout: PackedLayout, x: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Each group's part (b, t, W) of x, and where tokens stand in it (b, t); what stands at padding is of no account."""
+    """Each group's part (b, t, W) of x, and where tokens stand in it (b, t); elsewhere may stand anything."""
     found = []
     for part, group in zip(layout.split(x), layout.groups, strict=True):
         real = torch.ones(part.shape[:2], dtype=torch.bool)

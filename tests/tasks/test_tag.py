@@ -263,7 +263,7 @@ def test_insight_of_spans(tokenizer: Tokenizer) -> None:
     assert by_type.columns == ["precision", "recall", "f1", "found", "in truth"]
     assert by_type.rows == [("LOC", (0.0, 0.0, 0.0, 2, 1)), ("PER", (0.5, 0.5, 0.5, 2, 2))]
     assert [(one.text, one.gold, one.predicted) for one in insight.mistakes] == [
-        ("John Smith lives in New York .", "New York (LOC)", "New (LOC), York (LOC)"),
+        ("John Smith lives in New York .", "New York (LOC)", "New (LOC) | York (LOC)"),
         ("Johnson ran", "Johnson (PER)", "ran (PER)"),
     ]
     right = [["B-PER", "I-PER", "O", "O", "B-LOC", "I-LOC", "O"], ["B-PER", "O"]]

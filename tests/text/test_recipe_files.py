@@ -181,7 +181,7 @@ def test_a_failed_write_leaves_the_earlier_file_whole(tmp_path, vocabulary, monk
 
 def test_a_folder_that_cannot_be_made(tmp_path, tokenizer) -> None:
     (tmp_path / "taken").write_text("")
-    with pytest.raises(OutputError, match="cannot make the folder"):
+    with pytest.raises(OutputError, match=r"model/tokenizer\.json: cannot be written"):
         tokenizer.save(tmp_path / "taken" / "model")
 
 

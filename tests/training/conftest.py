@@ -32,8 +32,9 @@ def one_thread() -> Iterator[None]:
 
 
 class ToyRows:
-    """Rows of random ids in 1 ... num_ids: target "label" by row, and "tags" by token, of which a share that is unlike from
-    row to row is -100.
+    """Rows of random ids in 1 ... num_ids: target "label" by row, and "tags" by token.
+
+    Tags are -100 in part, and in one row more than in another.
     """
 
     def __init__(self, num_rows: int = 48, num_ids: int = VOCABULARY - 1, seed: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Training against the plain loop that everybody writes: transformers' padded model, torch's AdamW, clipping, a schedule.
+"""Training against the plain loop that everybody writes: a padded model, torch's AdamW, clipping, a schedule.
 
 The slow twin takes the rows of each step from the same plan; everything else in it is the peers' own.
 """
@@ -100,7 +100,7 @@ def test_training_follows_the_plain_loop(
     for name, tensor in theirs.items():
         moved = float((tensor - start[name]).abs().max())
         assert moved > 1e-3 or name.endswith("key.bias"), name  # a bias of the keys changes no probability
-        torch.testing.assert_close(ours[name], tensor, atol=2e-5, rtol=1e-4, msg=lambda text, name=name: name + text)
+        torch.testing.assert_close(ours[name], tensor, atol=2e-5, rtol=1e-4, msg=f"{name}: {{}}".format)
 
 
 def test_the_log_tells_the_norm_before_clipping(make_rows: Maker, make_model: Maker, train: Maker) -> None:

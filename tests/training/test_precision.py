@@ -53,9 +53,7 @@ def test_products_inside_are_of_the_format(name: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["bf16", "fp16"])
-def test_training_in_half_the_bits_follows_fp32(
-    name: str, make_model: Maker, make_rows: Maker, train: Maker
-) -> None:
+def test_training_in_half_the_bits_follows_fp32(name: str, make_model: Maker, make_rows: Maker, train: Maker) -> None:
     options = {"steps": 60, "lr": 3e-3, "clip_norm": 0.5}
     whole = train(make_model(), make_rows(num_ids=12), **options)
     half = train(make_model(), make_rows(num_ids=12), precision=name, **options)
@@ -68,9 +66,8 @@ def test_training_in_half_the_bits_follows_fp32(
         assert not torch.equal(tensor, tensor.to(torch.bfloat16 if name == "bf16" else torch.float16).float())
 
 
-@pytest.mark.parametrize("name", ["bf16", "fp16"])
-def test_passes_add_up_in_half_the_bits(name: str, make_model: Maker, train: Maker) -> None:
-    once, often = (train(make_model(), steps=10, precision=name, pass_tokens=size) for size in (8192, 16))
+def test_passes_add_up_in_half_the_bits(make_model: Maker, train: Maker) -> None:
+    once, often = (train(make_model(), steps=10, precision="bf16", pass_tokens=size) for size in (8192, 16))
     assert often.losses == pytest.approx(once.losses, rel=0.02)
     assert often.log[0]["gradient_norm"] == pytest.approx(once.log[0]["gradient_norm"], rel=0.02)
 

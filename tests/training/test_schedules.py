@@ -38,7 +38,9 @@ def test_rates_are_those_of_transformers(
         name, optimizer, num_warmup_steps=warmup, num_training_steps=total, scheduler_specific_kwargs=arguments
     )
     for step in range(total):
-        assert learning_rate(options, step, total) == pytest.approx(schedule.get_last_lr()[0], rel=1e-9, abs=1e-15), step
+        assert learning_rate(options, step, total) == pytest.approx(schedule.get_last_lr()[0], rel=1e-9, abs=1e-15), (
+            step
+        )
         optimizer.step()
         if step + 1 < total:
             schedule.step()

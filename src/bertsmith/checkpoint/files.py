@@ -15,7 +15,6 @@ So at every moment either the earlier files are all in place, or all the new one
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import re
@@ -25,6 +24,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bertsmith.errors import OutputError
+from bertsmith.files import output_error, sync
 
 _TEMPORARY = ".tmp-"
 _STAGED = ".new"
@@ -55,7 +55,7 @@ def writing_folder(folder: Path) -> Iterator[Path]:
         yield temporary
         _sync_tree(temporary)
         os.rename(temporary, folder / _STAGED)
-        _sync(folder)
+        sync(folder)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         if not existed:
@@ -64,7 +64,7 @@ def writing_folder(folder: Path) -> Iterator[Path]:
         number = _error_number(error)
         if number is None:
             raise
-        raise _output_error(folder, number) from error
+        raise output_error(folder, number) from error
     finish_writing(folder)
 
 
@@ -84,9 +84,9 @@ def finish_writing(folder: Path) -> None:
                 continue
             with suppress(FileNotFoundError):  # another process opened the folder just now and moved it
                 os.replace(path, target)
-        _sync(folder)
+        sync(folder)
     except OSError as error:
-        raise _output_error(folder, error.errno or 0) from error
+        raise output_error(folder, error.errno) from error
     shutil.rmtree(staged, ignore_errors=True)
 
 
@@ -101,7 +101,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = _lock(path)
     except OSError as error:
-        raise _output_error(folder, error.errno or 0) from error
+        raise output_error(folder, error.errno) from error
     try:
         finish_writing(folder)
         _remove_abandoned(folder)
@@ -156,33 +156,18 @@ def _runs(process: int) -> bool:
 
 def _sync_tree(folder: Path) -> None:
     for path in [folder, *folder.rglob("*")]:
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
-    """Bring a file, or the names in a folder, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync(path)
 
 
 def _error_number(error: BaseException) -> int | None:
     """The system's error number, if the error came from the system.
 
+    A file that could not be written names its place in the staging folder, which nobody asked for: its cause counts.
     The Rust libraries that write weights and tokenizers raise their own classes and give the number in the text alone.
     """
+    if isinstance(error, OutputError):
+        return error.__cause__.errno if isinstance(error.__cause__, OSError) else None
     if isinstance(error, OSError):
         return error.errno or 0
     found = re.search(r"\(os error (\d+)\)", str(error))
-    return int(found[1]) if found and not isinstance(error, OutputError) else None
-
-
-def _output_error(folder: Path, number: int) -> OutputError:
-    advice = {
-        errno.ENOSPC: "free some space, or name another --out",
-        errno.EDQUOT: "free some of your quota, or name another --out",
-    }.get(number, "name another --out")
-    reason = os.strerror(number) if number else "the system gave no reason"
-    return OutputError(f"{folder}: cannot be written ({reason}); what it held before is unchanged; {advice}")
+    return int(found[1]) if found else None

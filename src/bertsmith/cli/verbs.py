@@ -41,10 +41,10 @@ def predict(*, settings: Annotated[PredictSettings, _FLAT], config: Config = Non
     run(settings)
 
 
-def inspect(*, settings: Annotated[InspectSettings, _FLAT], config: Config = None) -> None:
+def inspect(*, settings: Annotated[InspectSettings | None, _FLAT] = None, config: Config = None) -> None:
     from bertsmith.stages.inspect import inspect as run
 
-    run(settings)
+    run(settings or InspectSettings())
 
 
 def quickstart(*, settings: Annotated[QuickstartSettings | None, _FLAT] = None, config: Config = None) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
-from bertsmith.report.atomic import write_text
+from bertsmith.files import write_text
 from bertsmith.report.plain import plain
 from bertsmith.report.record import Split
 from bertsmith.report.words import (

@@ -18,8 +18,8 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
+from bertsmith.files import write_text
 from bertsmith.report.answer_figures import draw_batch_scores, draw_confusions, draw_reliability, draw_scatter
-from bertsmith.report.atomic import write_text
 from bertsmith.report.classifier import calibrate, count_confusions, score_batches, score_classes
 from bertsmith.report.figures import choose_scores, draw_lengths, draw_losses, draw_rate, draw_scores
 from bertsmith.report.metrics import versions
@@ -81,6 +81,8 @@ def render_report(report: Report) -> str:
         else "The answers farthest from the gold ones."
         if regression is not None
         else "Wrong answers, as the file has them."
+        if classes is not None
+        else "The sentences with most that is wrong; of their spans, only those that were missed or found wrongly."
     )
     return (
         _template()

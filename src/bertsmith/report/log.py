@@ -18,8 +18,7 @@ from typing import Any, Self
 
 from tensorboardX import SummaryWriter
 
-from bertsmith.errors import OutputError
-from bertsmith.report.atomic import write_text
+from bertsmith.files import output_error, write_text
 from bertsmith.report.plain import dump_json, plain
 from bertsmith.report.record import Curves
 
@@ -53,7 +52,7 @@ class RunLog:
             # The purge at 0 tells a TensorBoard that is watching to forget what it read before the kill.
             self._events = SummaryWriter(str(events), purge_step=0, flush_secs=10)
         except OSError as error:
-            raise _not_writable(self._path, error) from error
+            raise output_error(self._path, error.errno) from error
         for record in kept:
             self._show(record)
             self._remember(record)
@@ -89,7 +88,7 @@ class RunLog:
             self._file.write(dump_json(record) + "\n")
             self._file.flush()  # one line is one write: a kill costs at most the line being written
         except OSError as error:
-            raise _not_writable(self._path, error) from error
+            raise output_error(self._path, error.errno) from error
         self._show(record)
 
     def _remember(self, record: Mapping[str, Any]) -> None:
@@ -136,7 +135,3 @@ def read_curves(path: Path | str) -> Curves:
             if record.get(name) is not None:
                 series[step] = record[name]
     return Curves(sorted(loss.items()), sorted(rate.items()), sorted(scores.items(), key=lambda one: one[0]))
-
-
-def _not_writable(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"{path}: cannot be written ({error.strerror or error}); free some space or name another --out")

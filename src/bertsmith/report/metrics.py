@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bertsmith.report.atomic import write_text
+from bertsmith.files import write_text
 from bertsmith.report.plain import dump_json, plain
 
 METRICS_NAME = "metrics.json"

@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from bertsmith.engine import TaskModel
-from bertsmith.report.atomic import write_text
+from bertsmith.files import write_text
 from bertsmith.report.plain import dump_json
 from bertsmith.report.terminal import tabulate_scores
 from bertsmith.stages.answer_lines import check_output, ids_of, json_lines

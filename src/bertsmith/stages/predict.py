@@ -19,8 +19,8 @@ from rich.progress import track
 
 from bertsmith.engine import TaskModel
 from bertsmith.errors import SettingsError
+from bertsmith.files import write_text
 from bertsmith.report.answers import show_answer
-from bertsmith.report.atomic import write_text
 from bertsmith.report.words import format_duration
 from bertsmith.stages.answer_lines import check_output, ids_of, json_lines
 from bertsmith.stages.options import ColumnOptions

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import zlib
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -19,7 +21,9 @@ from bertsmith.stages.finetune_settings import FinetuneSettings
 from bertsmith.stages.prepared import Prepared, start_model
 from bertsmith.stages.run_folder import RunFolder
 from bertsmith.tasks import Encoded
-from bertsmith.training import BatchPlan, Evaluation, FitOptions, FitResult, fit
+from bertsmith.training import BatchPlan, Evaluation, FitOptions, FitResult, State, fit
+
+SECONDS_BETWEEN_SAVES = 30.0
 
 # What may differ between a run and its resumption: none of it changes the weights.
 _FREE = ("resume", "overwrite", "dry_run", "out", "log_every", "save_every", "train", "eval")
@@ -84,12 +88,28 @@ def _run(
             model.precision,
             state=state,
             evaluate=evaluator(prepared, settings) if tuning else None,
-            save=lambda moment: folder.save_state(moment, phase, identity),
+            save=saver(folder, phase, identity, options),
             log=tell,
         )
 
 
-def evaluator(prepared: Prepared, settings: FinetuneSettings) -> Any:
+def saver(folder: RunFolder, phase: str, identity: dict[str, Any], options: FitOptions) -> Callable[[State], None]:
+    """Keeps the state of a phase: whenever asked to with ``--save-every``, else every half minute at most.
+
+    Saving takes about a second, and the epochs of a small file may be shorter than that.
+    """
+    saved = time.monotonic()
+
+    def save(state: State) -> None:
+        nonlocal saved
+        if options.save_every or time.monotonic() - saved >= SECONDS_BETWEEN_SAVES:
+            folder.save_state(state, phase, identity)
+            saved = time.monotonic()
+
+    return save
+
+
+def evaluator(prepared: Prepared, settings: FinetuneSettings) -> Callable[[], Evaluation] | None:
     """Scores the model on the evaluation split, or ``None`` when there is none."""
     model, encoded, examples = prepared.model, prepared.encoded.evaluation, prepared.splits.evaluation
     if encoded is None:

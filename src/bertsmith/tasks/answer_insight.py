@@ -96,7 +96,7 @@ def clip_around(context: str, spans: Sequence[tuple[Any, Any]], *, most: int = S
     what is left out.
 
     >>> clip_around("The cat Tom sat on a mat.", [(None, None), (8, 11)], most=11)
-    '… cat Tom sat…'
+    '…cat Tom sat…'
     """
     there = [(start, end) for start, end in spans if start is not None and start >= 0] or [(0, 0)]
     first, last = min(start for start, _ in there), max(end for _, end in there)

@@ -34,7 +34,7 @@ def worst_sentences(
     """
 
     def listed(row: int, spans: Sequence[Span], others: Sequence[Span]) -> str:
-        return ", ".join(f"{text_of(row, span)} ({span[0]})" for span in spans if span not in others)
+        return " | ".join(f"{text_of(row, span)} ({span[0]})" for span in spans if span not in others)
 
     wrong = [len(set(one) ^ set(other)) for one, other in zip(gold, found, strict=True)]
     rows = sorted((row for row, count in enumerate(wrong) if count), key=lambda row: -wrong[row])

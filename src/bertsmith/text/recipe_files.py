@@ -7,12 +7,12 @@ those files written again. Knows nothing of texts.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from bertsmith.errors import OutputError, TokenizerError
+from bertsmith.errors import TokenizerError
+from bertsmith.files import write_text
 from bertsmith.text.recipe import AddedToken, Recipe
 from bertsmith.text.vocabulary import CLS, MASK, PAD, SEP, SPECIAL_TOKENS, UNK, check_vocabulary, read_vocabulary
 from bertsmith.text.wordpiece import CONTINUED, LONGEST_WORD
@@ -125,7 +125,8 @@ def load_object(path: Path) -> dict[str, Any]:
 def write_folder(recipe: Recipe, folder: str | Path, *, max_length: int) -> None:
     """Write ``tokenizer.json``, ``vocab.txt``, ``tokenizer_config.json`` and ``special_tokens_map.json``.
 
-    ``max_length`` is the length at which transformers warns and cuts by default: the model's positions.
+    ``max_length`` is the length at which transformers warns and cuts by default: the model's positions. Raises
+    `OutputError` when the place is full or not writable.
     """
     names = {"pad_token": PAD, "unk_token": UNK, "cls_token": CLS, "sep_token": SEP, "mask_token": MASK}
     config = {
@@ -138,27 +139,7 @@ def write_folder(recipe: Recipe, folder: str | Path, *, max_length: int) -> None
         **names,
     }
     folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror or error}; choose another") from error
-    write_whole(folder / "tokenizer.json", recipe.json())
-    write_whole(folder / "vocab.txt", "".join(f"{token}\n" for token in recipe.vocabulary))
-    write_whole(folder / "tokenizer_config.json", json.dumps(config, indent=2) + "\n")
-    write_whole(folder / "special_tokens_map.json", json.dumps(names, indent=2) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that nobody ever sees half of it: under another name, synced, then renamed."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder"
-        ) from error
+    write_text(folder / "tokenizer.json", recipe.json())
+    write_text(folder / "vocab.txt", "".join(f"{token}\n" for token in recipe.vocabulary))
+    write_text(folder / "tokenizer_config.json", json.dumps(config, indent=2) + "\n")
+    write_text(folder / "special_tokens_map.json", json.dumps(names, indent=2) + "\n")

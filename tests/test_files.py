@@ -1,13 +1,16 @@
+"""Files under trouble: a full disk, a place that is taken."""
+
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bertsmith.errors import OutputError
-from bertsmith.report.atomic import write_text
+from bertsmith.files import output_error, write_text
 
 
 def test_writes_what_it_is_given(tmp_path: Path) -> None:
@@ -39,3 +42,20 @@ def test_a_failed_write_leaves_the_earlier_file_whole(
         write_text(path, "after")
     assert path.read_text() == "before"
     assert [one.name for one in tmp_path.iterdir()] == ["file.txt"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_ordinary_file_is_left_alone(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    path = tmp_path / "out"
+    make(path)
+    before = path.stat()
+    with pytest.raises(OutputError, match=r"out: cannot be written \(not an ordinary file\); name another place"):
+        write_text(path, "x")
+    assert os.path.samestat(before, path.stat())
+    assert [one.name for one in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_reason_and_a_way_out_are_given() -> None:
+    assert "No space left on device" in str(output_error(Path("x"), 28))
+    assert "free some space" in str(output_error(Path("x"), 28))
+    assert str(output_error(Path("x"), None)).startswith("x: cannot be written (the system gave no reason)")

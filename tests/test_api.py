@@ -1,0 +1,80 @@
+"""bertsmith in Python: the same as the command line, with rows and paths alike."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bertsmith
+from bertsmith.errors import SettingsError
+
+ROWS = [
+    {"words": text, "mood": mood}
+    for mood, texts in {
+        "good": ["a lovely film", "what a joy", "simply wonderful", "great fun", "I loved it", "superb"],
+        "bad": ["a dull film", "what a bore", "simply awful", "a waste of time", "I hated it", "terrible"],
+    }.items()
+    for text in texts
+]
+OPTIONS = {"model": "starter", "text": "words", "label": "mood", "steps": 3, "batch_size": 4, "precision": "fp32"}
+
+
+@pytest.fixture(scope="module")
+def trained(starter_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[bertsmith.TaskModel, Path]:
+    out = tmp_path_factory.mktemp("runs") / "rows"
+    return bertsmith.finetune(train=ROWS, eval=ROWS, out=out, task="classify", **OPTIONS), out
+
+
+def test_a_model_answers_the_same_before_and_after_its_folder(
+    trained: tuple[bertsmith.TaskModel, Path], tmp_path: Path
+) -> None:
+    model, out = trained
+    texts = [row["words"] for row in ROWS]
+    answers = model.predict(texts)
+    assert {tuple(answer["probabilities"]) for answer in answers} == {("bad", "good")}
+    assert bertsmith.load(out).predict(texts) == answers
+    model.save(tmp_path / "copy")
+    assert bertsmith.load(str(tmp_path / "copy"), device="cpu").predict(texts) == answers
+
+
+def test_scores_are_those_of_the_run(trained: tuple[bertsmith.TaskModel, Path], tmp_path: Path) -> None:
+    model, out = trained
+    path = tmp_path / "rows.tsv"
+    path.write_text("text\tlabel\n" + "".join(f"{row['words']}\t{row['mood']}\n" for row in ROWS))
+    recorded = json.loads((out / "metrics.json").read_text())["eval"]
+    assert model.evaluate(path) == pytest.approx(recorded, abs=1e-5)
+
+
+def test_a_file_and_its_rows_give_the_same_model(trained: tuple[bertsmith.TaskModel, Path], tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    from_file = bertsmith.finetune(path, tmp_path / "run", eval=bertsmith.Table.from_rows(ROWS), **OPTIONS)
+    assert from_file.predict("a lovely film") == trained[0].predict("a lovely film")
+
+
+def test_columns_may_be_a_list(tmp_path: Path, starter_folder: Path) -> None:
+    path = tmp_path / "raw.tsv"
+    path.write_text("".join(f"x\t{row['mood']}\t{row['words']}\n" for row in ROWS))
+    model = bertsmith.finetune(
+        path, tmp_path / "run", columns=["_", "label", "text"], model="starter", steps=1, validation=0
+    )
+    assert model.task.label_names == ("bad", "good")
+
+
+def test_an_unknown_option_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"there is no option 'epoch'; did you mean 'epochs'\?"):
+        bertsmith.finetune(ROWS, tmp_path / "run", epoch=3)
+    assert not (tmp_path / "run").exists()
+
+
+def test_names_are_offered_and_imported_late() -> None:
+    assert set(bertsmith.__all__) <= set(dir(bertsmith))
+    assert all(getattr(bertsmith, name) is not None for name in bertsmith.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'fine_tune'"):
+        _ = bertsmith.fine_tune
+    code = "import bertsmith, sys; print([name for name in ('torch', 'numpy', 'polars') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
