@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bertsmith.cli import app as cli
 from bertsmith.cli.app import run
 
 POSITIVE = ["a lovely film", "what a joy", "simply wonderful", "great fun from start to end", "I loved it", "superb"]
@@ -110,7 +112,8 @@ def on_terminal(words: list[str]) -> str:
         (["finetune", "--train", "t.tsv", "--out", "o", "--lr", "fast"], "--lr"),
         (["finetune", "--train", "t.tsv", "--out", "o", "--lr", "-1"], "--lr is -1.0; it must be more than 0"),
         (["finetune", "--train", "t.tsv"], "--out"),
-        (["finetune", "t.tsv", "--out", "o"], "t.tsv"),
+        (["finetune", "--out", "o"], "--train requires an argument"),
+        (["finetune", "t.tsv", "--train", "x", "--out", "o"], "'t.tsv' follows no option"),
         (["finetune", "--train", "t.tsv", "--out", "o", "--schedule", "lineal"], "linear"),
         (["evaluate", "--model", "m", "--data", "d", "--bogus", "1"], "--bogus"),
         (["inspect", "--preset", "L4-H265"], "did you mean 'L4-H256'?"),
@@ -205,13 +208,14 @@ def test_help_and_the_package_import_no_machinery() -> None:
 def test_an_interruption_of_finetune_names_resume(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted() -> object:
+    def interrupted(settings: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "build", interrupted)
-    assert run(["finetune", "--train", "t"]) == 130
+    monkeypatch.setattr("bertsmith.stages.finetune.finetune", interrupted)
+    assert run(["finetune", "--train", "t", "--out", "o"]) == 130
     assert "--resume" in capfd.readouterr().err
-    assert run(["predict"]) == 130
+    monkeypatch.setattr("bertsmith.stages.predict.predict", interrupted)
+    assert run(["predict", "--model", "m", "--text", "t"]) == 130
     assert capfd.readouterr().err == "bertsmith: interrupted\n"
 
 
@@ -229,3 +233,39 @@ def test_debug_shows_tracebacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BERTSMITH_DEBUG", "1")
     with pytest.raises(SettingsError):
         run(["predict", "--model", "m"])
+
+
+def test_cola_in_its_raw_form(
+    shared_data: Callable[[str], Path], starter_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A slice of the real thing: no header, so columns are named; the scores of the file are those of its answers."""
+    columns = ["--columns", "source,label,note,sentence"]
+    for name, count in [("in_domain_train.tsv", 96), ("out_of_domain_dev.tsv", 48)]:
+        lines = (shared_data("cola/raw") / name).read_text(encoding="utf-8").splitlines(keepends=True)
+        (tmp_path / name).write_text("".join(lines[:count]), encoding="utf-8")
+    test, run_folder, answers = (tmp_path / name for name in ("out_of_domain_dev.tsv", "run", "answers.jsonl"))
+    words = ["--model", "starter", "--train", str(tmp_path / "in_domain_train.tsv"), "--out", str(run_folder)]
+    assert run(["finetune", *words, *columns, "--steps", "4", "--lr", "1e-4"]) == 0
+    capfd.readouterr()
+    words = ["--model", str(run_folder), "--data", str(test), *columns, "--json", "--predictions", str(answers)]
+    assert run(["evaluate", *words]) == 0
+    scores = json.loads(capfd.readouterr().out)
+    found = [json.loads(line)["label"] for line in answers.read_text().splitlines()]
+    gold = [line.split("\t")[1] for line in test.read_text(encoding="utf-8").splitlines()]
+    assert scores["accuracy"] == pytest.approx(sum(map(str.__eq__, found, gold)) / len(gold))
+
+
+@pytest.mark.slow
+def test_control_c_ends_finetune_with_130(reviews: Path, starter_folder: Path, tmp_path: Path) -> None:
+    words = ["--model", "starter", "--train", str(reviews), "--out", str(tmp_path / "x"), "--steps", "100000"]
+    command = [sys.executable, "-m", "bertsmith", "finetune", *words, "--log-every", "1"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "NO_COLOR": "1"})
+    log = tmp_path / "x" / "log.jsonl"
+    deadline = time.monotonic() + 60
+    while not (log.exists() and log.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert told.splitlines()[-1].startswith("bertsmith: interrupted; the same command with --resume")
+    assert "Traceback" not in told

@@ -15,7 +15,7 @@ from bertsmith.errors import BertsmithError, CheckpointError, SettingsError
 from bertsmith.model import PRESETS, BertConfig, BertModel
 from bertsmith.model.config import preset
 
-PUBLISHED = {
+PUBLISHED: dict[str, Any] = {
     "vocab_size": 28996,
     "hidden_size": 512,
     "num_hidden_layers": 4,

@@ -78,7 +78,7 @@ def test_vectors_of_the_starter_are_those_of_transformers(starter_folder: Path, 
             expected = peer(pad(ids, lengths), mask, padded_segments)
             packed = model.encoder(ids, given, PackedLayout(lengths)).last
             padded = model.encoder(pad(ids, lengths), padded_segments, PaddedLayout(mask)).last
-            pooled = torch.tanh(model.head.pooler(packed[lengths.cumsum(0) - lengths]))
+            pooled = torch.tanh(model.get_submodule("head.pooler")(packed[lengths.cumsum(0) - lengths]))
         torch.testing.assert_close(packed, expected.last_hidden_state[mask.bool()], atol=1e-5, rtol=0)
         torch.testing.assert_close(padded[mask.bool()], packed, atol=1e-5, rtol=0)
         torch.testing.assert_close(pooled, expected.pooler_output, atol=1e-5, rtol=0)
@@ -374,7 +374,7 @@ def test_new_weights_are_a_truncated_normal(make_config: Maker) -> None:
             error = 4 / math.sqrt(weights.numel())  # four standard errors, in deviations
             assert abs(float(weights.mean())) < 0.02 * error, name
             assert float(weights.std()) == pytest.approx(0.02 * 0.8796, rel=error), name
-    assert model.encoder.embeddings.word.weight.abs().max() > 0.039
+    assert model.state_dict()["encoder.embeddings.word.weight"].abs().max() > 0.039
 
 
 def test_the_generator_decides_new_weights(make_config: Maker) -> None:

@@ -91,8 +91,8 @@ def toy_model(head: HeadKind = "sequence", seed: int = 0, **fields: Any) -> Bert
 
 def fickle_score(model: BertModel) -> float:
     """A number in 0 ... 1 that the bytes of the weights decide, and that no training improves: a checksum."""
-    weights = model.head.classifier.weight.detach().float()  # type: ignore[union-attr]
-    return zlib.crc32(weights.numpy().tobytes()) / 2**32  # type: ignore[union-attr, operator]
+    weights = model.get_parameter("head.classifier.weight").detach().float()
+    return zlib.crc32(weights.numpy().tobytes()) / 2**32
 
 
 @dataclass

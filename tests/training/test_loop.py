@@ -217,7 +217,26 @@ def test_the_same_seed_is_the_same_bytes(precision: str, make_model: Maker, make
     assert not same(first.weights, other.weights)
 
 
-def test_recomputing_gives_the_same_bytes(make_model: Maker, train: Maker) -> None:
+def test_every_pass_of_every_step_has_its_own_dropout(make_model: Maker, train: Maker, loss_of: Maker) -> None:
+    def masks(seed: int) -> list[tuple[float, ...]]:
+        found = []
+
+        def loss(model: BertModel, batch: Batch) -> Loss:
+            found.append(tuple(model.encoder.noise.mask((64,), 0.5, like=torch.zeros(())).tolist()))
+            plain: Loss = loss_of(model, batch)
+            return plain
+
+        train(make_model(), loss=loss, steps=5, pass_tokens=25, seed=seed)
+        return found
+
+    first = masks(1)
+    assert len(first) > 10
+    assert len(set(first)) == len(first)
+    assert masks(1) == first
+    assert not set(masks(2)) & set(first)
+
+
+def test_recomputing_gives_the_same_numbers(make_model: Maker, train: Maker) -> None:
     plain, again = (train(make_model(**DROPOUT), steps=6, recompute=value) for value in (False, True))
     assert plain.losses == pytest.approx(again.losses, abs=1e-6)
     for name, tensor in plain.weights.items():
@@ -287,13 +306,15 @@ def test_a_resumed_run_ends_in_the_same_bytes(
             assert same(dict(ours.tensors), dict(theirs.tensors))
 
 
+@pytest.mark.parametrize("keep_best", [False, True])
 def test_resuming_from_the_end_trains_no_more(
-    tmp_path: Path, make_model: Maker, make_rows: Maker, train: Maker, score_of: Maker
+    keep_best: bool, tmp_path: Path, make_model: Maker, make_rows: Maker, train: Maker, score_of: Maker
 ) -> None:
     """What a kill between the last state and the writing of the checkpoint comes to."""
     makers = (make_model, make_rows, train, score_of)
-    unbroken = train_and_save(tmp_path, *makers, keep_best=True)
-    resumed = train_and_save(tmp_path, *makers, keep_best=True, state=read_state(tmp_path / "15"))
+    options: dict[str, Any] = {"keep_best": keep_best, "num_ids": 12, "weight_decay": 0.5}
+    unbroken = train_and_save(tmp_path, *makers, **options)
+    resumed = train_and_save(tmp_path, *makers, **options, state=read_state(tmp_path / "15"))
     assert resumed.log == []
     assert same(resumed.weights, unbroken.weights)
     assert resumed.result.stopped == unbroken.result.stopped
@@ -318,7 +339,7 @@ def test_the_best_of_many_groups_survives_a_resumption(
     tmp_path: Path, make_model: Maker, make_rows: Maker, train: Maker, score_of: Maker
 ) -> None:
     makers = (make_model, make_rows, train, score_of)
-    options = {"keep_best": True, "layer_decay": 0.9, "fields": {"num_hidden_layers": 5}}  # 14 groups
+    options: dict[str, Any] = {"keep_best": True, "layer_decay": 0.9, "fields": {"num_hidden_layers": 5}}  # 14 groups
     unbroken = train_and_save(tmp_path / "unbroken", *makers, **options)
     state = read_state(tmp_path / "unbroken" / "12")
     resumed = train_and_save(tmp_path / "resumed", *makers, **options, state=state)

@@ -90,12 +90,12 @@ def test_training_follows_the_plain_loop(
 ) -> None:
     rows, model = make_rows(num_ids=num_ids), make_model(head)
     options = FitOptions(**{"lr": 3e-3, "eps": 1e-4, "batch_size": 8, "warmup": 0, "steps": 20, **fields})
-    start = {name: tensor.clone() for name, tensor in to_published(model.state_dict(), head).items()}
+    start = {name: tensor.clone() for name, tensor in to_published(model.state_dict(), model.head_kind).items()}
     peer, losses = train_plainly(model, rows, options, 20)
     run = train(model, rows, steps=20, **fields)
     assert run.losses == pytest.approx(losses, abs=1e-4)
     theirs: dict[str, Tensor] = peer.state_dict()
-    ours = to_published(run.weights, head)
+    ours = to_published(run.weights, model.head_kind)
     assert ours.keys() == theirs.keys()
     for name, tensor in theirs.items():
         moved = float((tensor - start[name]).abs().max())

@@ -49,7 +49,11 @@ def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors as safetensors. The same tensors give the same bytes."""
     # The format keeps its metadata in no fixed order: with a second entry, equal weights would give different files.
     tensors = {name: tensor.detach().to("cpu").contiguous() for name, tensor in weights.items()}
+    # The library makes a file that only its owner may read. One that we made first says what the others may.
+    path.touch()
+    mode = path.stat().st_mode
     save_file(tensors, path, metadata={"format": "pt"})
+    path.chmod(mode)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

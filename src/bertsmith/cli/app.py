@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 from bertsmith.cli.config_file import fill_from_file
 from bertsmith.cli.help import formatter, show_default
@@ -97,6 +97,7 @@ def build() -> App:
         exit_on_error=False,
         print_error=False,
         verbose=False,
+        suppress_keyboard_interrupt=False,
     )
     for place, (verb, (group, text, examples)) in enumerate(_VERBS.items()):
         app.command(
@@ -127,7 +128,7 @@ def run(words: Sequence[str]) -> int:
     except (BertsmithError, CycloptsError) as error:
         if debug:
             raise
-        return _refuse(str(error))
+        return _refuse(_message(error))
     except KeyboardInterrupt:
         if debug:
             raise
@@ -139,6 +140,12 @@ def run(words: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return 0
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, UnusedCliTokensError):
+        return f"{' '.join(error.unused_tokens or [])!r} follows no option; each value needs its --name before it"
+    return str(error)
 
 
 def _refuse(message: str) -> int:

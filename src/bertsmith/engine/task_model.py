@@ -68,7 +68,8 @@ class TaskModel:
         """
         checkpoint = read_checkpoint(resolve(name))
         task = _task_of(checkpoint)
-        built = cls._build(checkpoint, task, device=device, precision=precision)
+        saved = (checkpoint.task or {}).get("max_length", task.default_max_length)
+        built = cls._build(checkpoint, task, device=device, precision=precision, max_length=saved)
         built.differences.refuse(checkpoint.folder)
         return built
 
@@ -78,14 +79,33 @@ class TaskModel:
         name: str | Path,
         task: Task,
         *,
-        max_length: int,
+        max_length: int | None = None,
         seed: int,
         device: str = "auto",
         precision: PrecisionName = "auto",
     ) -> TaskModel:
-        """A published encoder with a new head for ``task``, to be trained. ``differences`` say what is new."""
+        """A published encoder with a new head for ``task``, to be trained. ``differences`` say what is new.
+
+        max_length: tokens that a sequence may have; unless given, the task's own number, or as many as the encoder has
+                    positions for
+
+        Raises `CheckpointError` as `open` does, `SettingsError` for a ``max_length`` beyond the encoder's positions.
+        """
         checkpoint = read_checkpoint(resolve(name))
-        built = cls._build(checkpoint, task, device=device, precision=precision, max_length=max_length, seed=seed)
+        built = cls._build(
+            checkpoint,
+            task,
+            device=device,
+            precision=precision,
+            max_length=max_length or task.default_max_length,
+            seed=seed,
+        )
+        positions = built.model.config.max_position_embeddings
+        if max_length is not None and max_length > positions:
+            raise SettingsError(
+                f"--max-length is {max_length}, and {checkpoint.folder} has positions for {positions} tokens; "
+                f"give {positions} or less"
+            )
         built.differences.of_encoder().refuse(checkpoint.folder)
         return built
 
@@ -97,7 +117,7 @@ class TaskModel:
         *,
         device: str,
         precision: PrecisionName,
-        max_length: int | None = None,
+        max_length: int,
         seed: int = 0,
     ) -> TaskModel:
         config = BertConfig.from_dict(checkpoint.config, where=str(checkpoint.folder / "config.json"))
@@ -105,14 +125,13 @@ class TaskModel:
         checkpoint.check_vocabulary(tokenizer.vocab_size)
         model = BertModel(config, task.head, task.num_outputs, torch.Generator().manual_seed(seed))
         differences = load_weights(model, checkpoint.weights, task.head)
-        saved = (checkpoint.task or {}).get("max_length", task.default_max_length)
         chosen = choose_precision(precision, choose_device(device))
         model.to(chosen.device).eval()
         return cls(
             model,
             tokenizer,
             task,
-            min(max_length or saved, config.max_position_embeddings),
+            min(max_length, config.max_position_embeddings),
             chosen,
             differences,
         )

@@ -68,10 +68,9 @@ class SelfAttention(nn.Module):
             mask = None if bias is None else bias.to(query.dtype)
             return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         # Written out: the fused kernels give no probabilities, and on the CPU have no dropout.
-        scores = (query * (1 / math.sqrt(self.head_size))) @ key.transpose(-1, -2)  # (b, H, t, t)
-        if bias is not None:
-            scores = scores + bias.to(scores.dtype)
-        probabilities = scores.softmax(-1)
+        # The softmax is in fp32, which is more exact, and on the CPU four times faster than in bf16.
+        scores = ((query * (1 / math.sqrt(self.head_size))) @ key.transpose(-1, -2)).float()  # (b, H, t, t)
+        probabilities = (scores if bias is None else scores + bias).softmax(-1)
         if kept is not None:
             kept.append(probabilities)
         return self.noise.drop(probabilities, dropout).to(value.dtype) @ value

@@ -9,10 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bertsmith.checkpoint import hold_folder
 from bertsmith.engine import TaskModel
 from bertsmith.report.terminal import tabulate_scores
-from bertsmith.settings import to_command
 from bertsmith.stages.dry_run import dry_run
 from bertsmith.stages.finetune_settings import FinetuneSettings
 from bertsmith.stages.outcome import assess, write_outcome
@@ -30,21 +28,24 @@ def finetune(settings: FinetuneSettings, *, console: Console | None = None) -> T
     """
     console = console or Console(stderr=True)
     folder = RunFolder(Path(settings.out))
-    folder.check(resume=settings.resume, overwrite=settings.overwrite)
-    prepared = prepare(settings)
-    show_data(prepared, console)
     if settings.dry_run:
+        folder.check(resume=settings.resume, overwrite=settings.overwrite)
+        prepared = prepare(settings)
+        show_data(prepared, console)
         dry_run(prepared.model, prepared.encoded, settings.fit, console)
         return prepared.model
 
-    with hold_folder(folder.path):
-        folder.claim(resume=settings.resume, overwrite=settings.overwrite)
+    with folder.held(resume=settings.resume, overwrite=settings.overwrite):
+        prepared = prepare(settings)
+        show_data(prepared, console)
+        folder.begin(overwrite=settings.overwrite)
         trained = train(prepared, settings, folder, console)
         outcome = assess(prepared, trained, settings)
         if settings.refit:
             refit(prepared, trained, settings, folder, console)
-        write_outcome(outcome, prepared, folder, to_command("finetune", settings))
+        write_outcome(outcome, prepared, folder)
         folder.forget_states()
-    console.print(tabulate_scores(outcome.scores, metric=outcome.metric))
+    if outcome.scores:
+        console.print(tabulate_scores(outcome.scores, metric=outcome.metric))
     console.print(f"model, metrics and report are in {folder.path}", highlight=False)
     return prepared.model

@@ -20,7 +20,7 @@ DEFAULT_EPOCHS = 3.0
 class FinetuneSettings:
     """Options of `finetune`."""
 
-    train: str | Table
+    train: Annotated[str | Table, Parameter(accepts_keys=False, n_tokens=1, metavar="FILE")]
     """File to train on: CSV, TSV, JSONL, Parquet, CoNLL columns, SQuAD JSON, any of them hf://; or pydocs."""
     out: str
     """Folder for the model, its log and its report."""
@@ -28,12 +28,12 @@ class FinetuneSettings:
     """What to train: classify, regress, choose, tag or answer."""
     model: str = "starter"
     """Encoder to start from: a folder, starter, or a name on the hub."""
-    eval: str | Table | None = None
+    eval: Annotated[str | Table | None, Parameter(accepts_keys=False, n_tokens=1, metavar="FILE")] = None
     """File to evaluate on. Without one, part of the training rows is held out."""
     validation: float = 0.1
     """Share of the training rows to hold out when there is no --eval; 0 holds out nothing."""
     max_length: int | None = None
-    """Most tokens of a sequence; 256, for answer 384, unless given."""
+    """Most tokens of a sequence; 256, for answer 384, or as many as the encoder reads, unless given."""
     metric: str | None = None
     """The score that --keep-best and --patience look at, if not the task's own."""
     refit: bool = False
@@ -58,5 +58,14 @@ class FinetuneSettings:
             raise SettingsError(f"--max-length is {self.max_length}; it must be 3 or more")
         if self.resume and self.overwrite:
             raise SettingsError("--resume and --overwrite contradict each other; give one of them")
+        if self.eval is None and self.validation == 0:
+            for flag, given in (
+                ("--refit", self.refit),
+                ("--keep-best", self.fit.keep_best),
+                ("--patience", self.fit.patience > 0),
+                ("--metric", self.metric is not None),
+            ):
+                if given:
+                    raise SettingsError(f"{flag} needs scores to look at; give --eval, or a --validation over 0")
         if not self.fit.has_stop:
             object.__setattr__(self, "fit", dataclasses.replace(self.fit, epochs=DEFAULT_EPOCHS))

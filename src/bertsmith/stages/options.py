@@ -14,7 +14,7 @@ class ColumnOptions:
     """Which columns of a file hold what."""
 
     columns: str | None = None
-    """Names of the columns where files have no header: source,label,note,sentence (_ skips one, ... ends a longer row)."""
+    """Names of the columns of files without a header: source,label,note,sentence (_ skips one, a last ... the rest)."""
     text: str | None = None
     """Column of the text, if it has no usual name."""
     text_pair: str | None = None

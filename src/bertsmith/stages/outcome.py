@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 from collections.abc import Mapping
@@ -14,12 +15,13 @@ import torch
 from bertsmith.report.card import Card, render_card
 from bertsmith.report.html import write_report
 from bertsmith.report.log import read_curves
-from bertsmith.report.metrics import versions, write_metrics
+from bertsmith.report.metrics import per_second, versions, write_metrics
 from bertsmith.report.record import Report
-from bertsmith.settings import to_flat
+from bertsmith.settings import to_command, to_flat
 from bertsmith.stages.finetune_settings import FinetuneSettings
 from bertsmith.stages.prepared import Prepared
 from bertsmith.stages.run_folder import RunFolder
+from bertsmith.tables import Table
 from bertsmith.tasks.insight import Insight
 from bertsmith.training import FitResult
 
@@ -47,12 +49,13 @@ def assess(prepared: Prepared, trained: FitResult, settings: FinetuneSettings) -
     return Outcome(settings, trained, scores, metric, model.task.insight(outputs, encoded, examples))
 
 
-def write_outcome(outcome: Outcome, prepared: Prepared, folder: RunFolder, command: str) -> None:
-    """Write the checkpoint, then ``metrics.json`` and ``report.html``.
+def write_outcome(outcome: Outcome, prepared: Prepared, folder: RunFolder) -> None:
+    """Write the checkpoint, then ``report.html``, and last ``metrics.json``, which says that the run has ended.
 
-    The checkpoint holds no time of day and no duration: the same run gives the same bytes.
+    The checkpoint holds no time, no duration and not the place of its folder: the same run gives the same bytes.
     """
-    model, settings, progress = prepared.model, outcome.settings, outcome.trained.progress
+    model, progress = prepared.model, outcome.trained.progress
+    settings = repeatable(outcome.settings)
     told = {
         name: value if isinstance(value, str | int | float | bool) else str(value)
         for name, value in to_flat(settings).items()
@@ -70,7 +73,7 @@ def write_outcome(outcome: Outcome, prepared: Prepared, folder: RunFolder, comma
         max_length=model.max_length,
         splits=prepared.described,
         settings=told,
-        command=command,
+        command=to_command("finetune", dataclasses.replace(settings, out=folder.path.name)),
     )
     model.save(
         folder.path,
@@ -78,25 +81,9 @@ def write_outcome(outcome: Outcome, prepared: Prepared, folder: RunFolder, comma
         files={"README.md": render_card(card)},
     )
     seconds = progress.seconds
-    metrics = write_metrics(
-        folder.path,
-        scores=outcome.scores,
-        train_seconds=seconds,
-        examples=progress.rows,
-        tokens=progress.tokens,
-        steps=progress.step,
-        epochs=progress.rows / max(1, len(prepared.encoded.train)),
-        device=str(model.precision.device),
-        precision=model.precision.name,
-        parameters=model.num_parameters,
-        task=model.task.name,
-        metric=outcome.metric,
-        best_step=progress.best_step,
-        settings=told,
-    )
     report = Report(
         title=f"{model.task.name}: {folder.path.name}",
-        command=command,
+        command=to_command("finetune", settings),
         task=model.task.name,
         model=settings.model,
         headline=outcome.scores,
@@ -114,12 +101,43 @@ def write_outcome(outcome: Outcome, prepared: Prepared, folder: RunFolder, comma
         timing={
             "training": f"{seconds:,.1f} s",
             "steps": f"{progress.step:,} ({outcome.trained.stopped})",
-            "examples per second": f"{metrics['examples_per_second']:,.1f}",
-            "tokens per second": f"{metrics['tokens_per_second']:,.0f}",
+            "examples per second": f"{per_second(progress.rows, seconds):,.1f}",
+            "tokens per second": f"{per_second(progress.tokens, seconds):,.0f}",
         },
         environment=describe_machine(str(model.precision.device), model.precision.name),
     )
     write_report(report, folder.path / "report.html")
+    write_metrics(
+        folder.path,
+        scores=outcome.scores,
+        train_seconds=seconds,
+        examples=progress.rows,
+        tokens=progress.tokens,
+        steps=progress.step,
+        epochs=progress.rows / max(1, len(prepared.encoded.train)),
+        device=str(model.precision.device),
+        precision=model.precision.name,
+        parameters=model.num_parameters,
+        task=model.task.name,
+        metric=outcome.metric,
+        best_step=progress.best_step,
+        settings=told,
+    )
+
+
+def repeatable(settings: FinetuneSettings) -> FinetuneSettings:
+    """The settings that give this run from its start: rows from memory by their name, no flag about an earlier run."""
+
+    def named(data: str | Table) -> str:
+        return data.path if isinstance(data, Table) else data
+
+    return dataclasses.replace(
+        settings,
+        train=named(settings.train),
+        eval=None if settings.eval is None else named(settings.eval),
+        resume=False,
+        overwrite=False,
+    )
 
 
 def describe_machine(device: str, precision: str) -> dict[str, Any]:

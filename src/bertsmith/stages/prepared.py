@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from rich.console import Console
 
 from bertsmith.engine import TaskModel
+from bertsmith.errors import SettingsError, nearest
 from bertsmith.report.record import Split
 from bertsmith.report.terminal import tabulate_splits
 from bertsmith.stages.finetune_settings import FinetuneSettings
@@ -51,6 +53,7 @@ def prepare(settings: FinetuneSettings) -> Prepared:
     )
     model = start_model(settings, splits)
     encoded = encode_splits(splits, model.tokenizer, model.max_length)
+    check_metric(settings.metric, model, splits, encoded)
     return Prepared(
         model,
         splits,
@@ -65,11 +68,29 @@ def start_model(settings: FinetuneSettings, splits: Splits) -> TaskModel:
     return TaskModel.start(
         settings.model,
         splits.task,
-        max_length=settings.max_length or splits.task.default_max_length,
+        max_length=settings.max_length,
         seed=settings.fit.seed,
         device=settings.device,
         precision=settings.fit.precision,
     )
+
+
+def check_metric(metric: str | None, model: TaskModel, splits: Splits, encoded: EncodedSplits) -> None:
+    """Raise `SettingsError` for a ``--metric`` that is no score of the task on the evaluation split.
+
+    Which scores there are depends on the data (SQuAD 2.0 has others than 1.1) and not on the answers, so outputs that
+    are all zero tell it before a step is taken.
+    """
+    if metric is None or encoded.evaluation is None:
+        return
+    sequences = encoded.evaluation.sequences
+    size = len(sequences.ids) if model.task.head in ("token", "span") else len(sequences)
+    outputs = np.zeros((size, model.task.num_outputs), dtype=np.float32)
+    scores = set(model.scores(outputs, encoded.evaluation, splits.evaluation))
+    if metric not in scores:
+        raise SettingsError(
+            f"--metric {metric!r} is no score of the task {model.task.name!r}; {nearest(metric, scores)}"
+        )
 
 
 def show_data(prepared: Prepared, console: Console) -> None:

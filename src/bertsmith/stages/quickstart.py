@@ -51,7 +51,7 @@ def quickstart(settings: QuickstartSettings, *, console: Console | None = None) 
             model=settings.model,
             max_length=128,
             overwrite=replaces,
-            fit=FitOptions(epochs=settings.epochs, lr=2e-4, seed=settings.seed),
+            fit=FitOptions(epochs=settings.epochs, minutes=settings.minutes, lr=2e-4, seed=settings.seed),
         ),
         console=console,
     )

@@ -15,5 +15,7 @@ class QuickstartSettings:
     """Encoder to start from: a folder, starter, or a name on the hub."""
     epochs: float = 2.0
     """Passes over the docstrings."""
+    minutes: float = 2.0
+    """Stop training after this many minutes, however many passes that were; the learning rate follows the clock."""
     seed: int = 42
-    """Same seed, same model."""
+    """Same seed, same model, where the minutes suffice."""

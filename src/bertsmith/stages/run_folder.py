@@ -9,15 +9,18 @@ state/, state-refit/                                 what --resume goes on from;
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bertsmith.checkpoint import has_state, load_state, save_state
-from bertsmith.errors import OutputError, SettingsError
+from bertsmith.checkpoint import has_state, hold_folder, load_state, save_state
+from bertsmith.errors import BertsmithError, OutputError, SettingsError
+from bertsmith.report.log import LOG_NAME, TENSORBOARD_NAME
 from bertsmith.training import State
 
 _METRICS = "metrics.json"
+_PHASES = ("state", "state-refit")
 
 
 class RunFolder:
@@ -25,17 +28,18 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._begun = False
 
     @property
     def holds_run(self) -> bool:
         """Whether a run, ended or not, has left files here."""
-        return any((self.path / name).exists() for name in ("log.jsonl", "config.json", _METRICS))
+        return any((self.path / name).exists() for name in (LOG_NAME, "config.json", _METRICS))
 
     def check(self, *, resume: bool, overwrite: bool) -> None:
         """Raise `OutputError` where another run's files would be mixed with this one's."""
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(f"{self.path}: is a file; name a folder as --out")
-        if resume and (self.path / _METRICS).exists() and not has_state(self.path / "state"):
+        if resume and (self.path / _METRICS).exists() and not self._has_state():
             raise OutputError(f"{self.path}: this run has ended, there is nothing to resume; see its report.html")
         if self.holds_run and not (resume or overwrite):
             raise OutputError(
@@ -43,9 +47,37 @@ class RunFolder:
                 f"or another --out"
             )
 
-    def claim(self, *, resume: bool, overwrite: bool) -> None:
-        """Make the folder this run's; with ``overwrite`` the state and metrics of an earlier run go."""
-        self.check(resume=resume, overwrite=overwrite)
+    @contextmanager
+    def held(self, *, resume: bool, overwrite: bool) -> Iterator[None]:
+        """Hold the folder for this run. Raises `OutputError` as `check` does, and where a live process holds it.
+
+        After an error that the user can put right, with no state to resume from, nothing of this run is left: neither
+        its log, nor a folder that was made for it. The mended command then finds the place as the first one did.
+        """
+        if not self.path.is_dir():
+            self.check(resume=resume, overwrite=overwrite)
+        made = [place for place in (self.path, *self.path.parents) if not place.exists()]
+        try:
+            with hold_folder(self.path):
+                self.check(resume=resume, overwrite=overwrite)
+                try:
+                    yield
+                except BertsmithError:
+                    if self._begun and not self._has_state():
+                        self._forget_log()
+                    raise
+        except BaseException:
+            for place in made:
+                with suppress(OSError):  # it is not empty: something to resume from is there
+                    place.rmdir()
+            raise
+
+    def begin(self, *, overwrite: bool) -> None:
+        """Make room for the run's files: with ``overwrite`` the state and metrics of an earlier one go, its checkpoint
+        stays until there is a new one."""
+        self._begun = True
+        for part in self.path.glob(".*.part"):  # begun by `bertsmith.files.write_text` in a process that was killed
+            part.unlink(missing_ok=True)
         if overwrite:
             self.forget_states()
             (self.path / _METRICS).unlink(missing_ok=True)
@@ -74,5 +106,12 @@ class RunFolder:
 
     def forget_states(self) -> None:
         """Remove what only a resumed run needs."""
-        for phase in ("state", "state-refit"):
+        for phase in _PHASES:
             shutil.rmtree(self.path / phase, ignore_errors=True)
+
+    def _has_state(self) -> bool:
+        return any(has_state(self.path / phase) for phase in _PHASES)
+
+    def _forget_log(self) -> None:
+        (self.path / LOG_NAME).unlink(missing_ok=True)
+        shutil.rmtree(self.path / TENSORBOARD_NAME, ignore_errors=True)

@@ -94,18 +94,25 @@ def encode_splits(splits: Splits, tokenizer: Tokenizer, max_length: int) -> Enco
 
 
 def check_splits(splits: Splits, encoded: EncodedSplits, max_length: int) -> list[Finding]:
-    """What is remarkable about the data: duplicates, overlap, empty texts, rare labels, truncation."""
+    """What is remarkable about the data: duplicates, overlap, empty texts, rare labels, truncation, and what the task
+    counted as it made tokens of it."""
 
     def shown(examples: Any) -> list[tuple[str, ...]]:
         return [examples.shown(row) for row in range(len(examples))]
 
-    return check_examples(
+    findings = check_examples(
         shown(splits.train),
         splits.train.strata,
         eval_texts=None if splits.evaluation is None else shown(splits.evaluation),
         cut=encoded.train.sequences.cut.tolist(),
         max_length=max_length,
     )
+    for name, part in (("train", encoded.train), ("eval", encoded.evaluation)):
+        counts = {} if part is None else part.counts
+        findings += [
+            Finding("counts", "note", f"{name}: {count:,} {what}", count) for what, count in counts.items() if count
+        ]
+    return findings
 
 
 def describe_splits(splits: Splits, encoded: EncodedSplits) -> list[Split]:

@@ -13,7 +13,6 @@ import numpy as np
 from rich.console import Console
 
 from bertsmith.engine import TaskModel
-from bertsmith.errors import SettingsError
 from bertsmith.report.log import RunLog
 from bertsmith.report.progress import TrainingProgress
 from bertsmith.settings import to_flat
@@ -25,7 +24,7 @@ from bertsmith.training import BatchPlan, Evaluation, FitOptions, FitResult, Sta
 
 SECONDS_BETWEEN_SAVES = 30.0
 
-# What may differ between a run and its resumption: none of it changes the weights.
+# What may differ between a run and its resumption: none of it changes the weights. The data counts by its tokens.
 _FREE = ("resume", "overwrite", "dry_run", "out", "log_every", "save_every", "train", "eval")
 
 
@@ -39,8 +38,7 @@ def refit(
 ) -> None:
     """Train anew on both splits for as many epochs as were best, and put that model in the other's place."""
     evaluation = prepared.encoded.evaluation
-    if evaluation is None:
-        raise SettingsError("--refit needs something to tune on; give --eval, or a --validation over 0")
+    assert evaluation is not None  # `FinetuneSettings` sees to it
     best = tuned.progress.best_step or tuned.progress.step
     epochs = best / BatchPlan(prepared.encoded.train, settings.fit).steps_per_epoch
     console.print(f"refit: {epochs:g} epochs on train + eval", highlight=False)
@@ -61,7 +59,7 @@ def _run(
     phase: str,
 ) -> FitResult:
     plan = BatchPlan(rows, options)
-    identity = identify(settings, rows)
+    identity = identify(settings, rows, prepared.encoded.evaluation)
     state = folder.load_state(phase, identity) if settings.resume else None
     step = state.values["step"] if state else 0
     tuning = phase == "state"
@@ -118,19 +116,27 @@ def evaluator(prepared: Prepared, settings: FinetuneSettings) -> Callable[[], Ev
 
     def evaluate() -> Evaluation:
         scores = model.scores(model.outputs(encoded), encoded, examples)
-        if metric not in scores:
-            raise SettingsError(f"--metric {metric!r} is no score of this task; it has {', '.join(scores)}")
         return Evaluation(scores, -scores[metric] if metric in ("loss", "mse", "ece") else scores[metric])
 
     return evaluate
 
 
-def identify(settings: FinetuneSettings, rows: Encoded) -> dict[str, Any]:
-    """What must be the same for a resumed run to end as the unbroken one: the options, and the data as tokens."""
+def identify(settings: FinetuneSettings, rows: Encoded, evaluation: Encoded | None) -> dict[str, Any]:
+    """What must be the same for a resumed run to end as the unbroken one: the options, and the data as tokens.
+
+    The data to evaluate on is part of it: scores decide which weights are kept, and when training stops.
+    """
     values = {name: value for name, value in to_flat(settings).items() if name not in _FREE}
+    return {
+        **values,
+        "the training data": _checksum(rows),
+        "the evaluation data": None if evaluation is None else _checksum(evaluation),
+    }
+
+
+def _checksum(rows: Encoded) -> str:
     targets = [*rows.row_targets.values(), *rows.token_targets.values()]
-    arrays = [rows.sequences.ids, rows.sequences.bounds, rows.rows, *targets]
     checksum = 0
-    for array in arrays:
+    for array in [rows.sequences.ids, rows.sequences.bounds, rows.rows, *targets]:
         checksum = zlib.crc32(np.ascontiguousarray(array).tobytes(), checksum)
-    return {**values, "the training data": f"{checksum:08x}"}
+    return f"{checksum:08x}"
