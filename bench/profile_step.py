@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-from finetune import read
 from torch.profiler import ProfilerActivity, profile
 
 from bertsmith.engine import TaskModel
@@ -22,6 +21,7 @@ from bertsmith.text.ragged import Ragged, bounds_of
 from bertsmith.training import BatchPlan, FitOptions
 from bertsmith.training.memory import keep_freed_memory
 from bertsmith.training.step import Stepper
+from finetune import read
 
 
 def main() -> None:

@@ -303,7 +303,9 @@ def test_dropout_follows_the_key_of_the_noise(make_config: Maker, make_model: Ma
 def test_the_gradient_is_the_slope_of_the_loss(
     relative: bool, dropout: float, make_config: Maker, make_model: Maker, make_batch: Maker
 ) -> None:
-    """Central differences in float64, with padding in attention and with dropout, whose masks the key fixes."""
+    """Central differences, with padding in attention and with dropout, whose masks the key fixes.
+
+    In float64 but for what the model itself computes in float32, as probabilities may be."""
     config = make_config(
         hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout, use_relative_positions=relative,
     )  # fmt: skip
@@ -317,15 +319,16 @@ def test_the_gradient_is_the_slope_of_the_loss(
     loss().backward()  # type: ignore[no-untyped-call]
     for name, parameter in model.named_parameters():
         direction = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+        direction /= direction.norm()
         assert parameter.grad is not None
         slope = float((parameter.grad * direction).sum())
         with torch.no_grad():
-            parameter.add_(direction, alpha=1e-6)
+            parameter.add_(direction, alpha=1e-3)
             above = float(loss())
-            parameter.add_(direction, alpha=-2e-6)
+            parameter.add_(direction, alpha=-2e-3)
             below = float(loss())
-            parameter.add_(direction, alpha=1e-6)
-        assert (above - below) / 2e-6 == pytest.approx(slope, rel=1e-3, abs=1e-6), name
+            parameter.add_(direction, alpha=1e-3)
+        assert (above - below) / 2e-3 == pytest.approx(slope, rel=2e-3, abs=2e-5), name
 
 
 def test_gradients_by_published_name_are_those_of_transformers(

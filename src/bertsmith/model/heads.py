@@ -39,9 +39,13 @@ class SequenceHead(nn.Module):
 
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
         """x: (N, D) or (B, T, D) -> (B, C)."""
-        pooled = torch.tanh(self.pooler(layout.first(x)))
+        pooled = self.pool(x, layout)
         logits: Tensor = self.classifier(self.noise.drop(pooled, self.dropout) if self.training else pooled)
         return logits
+
+    def pool(self, x: Tensor, layout: Layout) -> Tensor:
+        """The published pooled output: tanh of a linear map of [CLS]. x: (N, D) or (B, T, D) -> (B, D)."""
+        return torch.tanh(self.pooler(layout.first(x)))
 
 
 class TokenHead(nn.Module):
