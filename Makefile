@@ -19,7 +19,8 @@ quickstart: $(READY)  ## the main job on text that every machine has: harvest, f
 	$(BIN)/bertsmith quickstart
 
 test: $(READY)  ## every test of the default suite
-	$(BIN)/python -m pytest
+	# One thread a process: two test processes keep two cores busy, and do not wait for each other.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(READY)  ## lint, formatting and types
 	$(BIN)/ruff check

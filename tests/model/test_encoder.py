@@ -145,7 +145,6 @@ def test_states_and_attentions_are_those_of_transformers(
         assert seen == len(batch.lengths)
 
 
-@pytest.mark.xfail(strict=True, reason="a layer that is computed again keeps its probabilities again")
 def test_attentions_are_kept_once_with_gradient_checkpointing(
     make_config: Maker, make_model: Maker, make_batch: Maker
 ) -> None:

@@ -95,7 +95,6 @@ def test_minutes_are_minutes(make_model: Maker, train: Maker) -> None:
     assert 0.18 <= run.result.progress.seconds < 60
 
 
-@pytest.mark.xfail(strict=True, raises=OverflowError, reason="before the first step no number of steps is expected")
 @pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize("schedule", ["linear", "constant_with_warmup"])
 def test_a_share_of_warm_up_goes_with_minutes(schedule: str, make_model: Maker, train: Maker) -> None:
@@ -202,7 +201,6 @@ def test_a_score_that_is_no_number_is_never_the_best(make_model: Maker, train: M
     assert (run.result.progress.best_step, run.result.progress.best_value) == (6, 0.2)
 
 
-@pytest.mark.xfail(strict=True, reason="nothing is greater than a first score of NaN")
 def test_a_first_score_that_is_no_number_is_never_the_best(make_model: Maker, train: Maker) -> None:
     run = train(make_model(), steps=6, eval_every=2, evaluate=scripted([float("nan"), 0.1, 0.2]))
     assert (run.result.progress.best_step, run.result.progress.best_value) == (6, 0.2)
@@ -339,7 +337,6 @@ def test_resuming_from_the_end_trains_no_more(
     assert resumed.result.stopped == unbroken.result.stopped
 
 
-@pytest.mark.xfail(strict=True, reason="that patience ran out is not in the state")
 def test_resuming_from_the_end_of_patience_trains_no_more(tmp_path: Path, make_model: Maker, train: Maker) -> None:
     def save(moment: State) -> None:
         save_state(tmp_path / "state", moment.tensors, moment.values)
@@ -353,7 +350,6 @@ def test_resuming_from_the_end_of_patience_trains_no_more(tmp_path: Path, make_m
     assert same(resumed.weights, ended.weights)
 
 
-@pytest.mark.xfail(strict=True, reason="the kept weights are sorted as text: best.10 before best.2")
 def test_the_best_of_many_groups_survives_a_resumption(
     tmp_path: Path, make_model: Maker, make_rows: Maker, train: Maker, score_of: Maker
 ) -> None:
@@ -365,7 +361,6 @@ def test_the_best_of_many_groups_survives_a_resumption(
     assert same(resumed.weights, unbroken.weights)
 
 
-@pytest.mark.xfail(strict=True, reason="the optimizer is given the number of steps, skipped ones included")
 def test_a_run_that_skipped_steps_resumes_in_the_same_bytes(
     tmp_path: Path, make_model: Maker, train: Maker, loss_of: Maker
 ) -> None:
@@ -383,7 +378,6 @@ def test_a_run_that_skipped_steps_resumes_in_the_same_bytes(
     assert same(resumed.weights, unbroken.weights)
 
 
-@pytest.mark.xfail(strict=True, reason="the lists of the state are taken over, not copied")
 def test_a_state_may_be_gone_on_from_twice(make_model: Maker, train: Maker) -> None:
     saved: list[State] = []
 

@@ -112,7 +112,6 @@ def test_what_is_frozen_keeps_its_bytes_and_the_rest_learns(
         assert torch.equal(tensor, before[name]) is name.startswith(frozen), name
 
 
-@pytest.mark.xfail(strict=True, reason="the norm above the layers of a pre-LN encoder has the depth of the head")
 def test_freezing_the_encoder_freezes_its_last_norm(make_model: Maker, train: Maker) -> None:
     before = make_model(norm_placement="pre").state_dict()
     after = train(make_model(norm_placement="pre"), steps=2, freeze="encoder").weights

@@ -74,7 +74,6 @@ def test_passes_are_the_rows_of_the_step_in_order(tokens: list[int], batch_size:
         assert np.concatenate(passes).tolist() == plan.step_rows(step).tolist()
 
 
-@pytest.mark.xfail(strict=True, reason="a pass may begin with a row that straddles the cut: up to twice the tokens")
 @settings(max_examples=200, deadline=None, report_multiple_bugs=False)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=40), st.integers(1, 200))
 @example(tokens=[10, 45, 45], pass_tokens=50)

@@ -114,7 +114,6 @@ def test_a_gradient_that_is_not_finite_stops_before_the_update(make_model: Maker
     assert all(torch.equal(tensor, before[2][name]) for name, tensor in model.state_dict().items())
 
 
-@pytest.mark.xfail(strict=True, reason="the model keeps its narrow embedding and working copies after an error")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_after_an_error_the_model_is_an_ordinary_one(
     precision: str, make_model: Maker, make_rows: Maker, train: Maker, loss_of: Maker

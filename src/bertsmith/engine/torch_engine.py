@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bertsmith.model.batch import Batch
 from bertsmith.model.heads import BertModel
-from bertsmith.text.ragged import Ragged, gather_places
+from bertsmith.text.ragged import Ragged, gather_places, runs_within
 from bertsmith.training.precision import Precision
 
 
@@ -57,12 +57,4 @@ def batches_by_length(lengths: NDArray[np.int64], pass_tokens: int) -> list[NDAr
     [[1], [2, 0, 3]]
     """
     order = np.argsort(-lengths, kind="stable")
-    batches = []
-    ends = np.cumsum(lengths[order])
-    low = 0
-    while low < len(order):
-        before = ends[low - 1] if low else 0
-        high = max(low + 1, int(np.searchsorted(ends, before + pass_tokens, side="right")))
-        batches.append(order[low:high])
-        low = high
-    return batches
+    return [order[low:high] for low, high in runs_within(lengths[order], pass_tokens)]

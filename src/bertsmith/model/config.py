@@ -69,13 +69,14 @@ class BertConfig:
                 f"config: hidden_size {self.hidden_size} is not a multiple of "
                 f"num_attention_heads {self.num_attention_heads}"
             )
-        if self.hidden_act not in ACTIVATIONS:
+        if not isinstance(self.hidden_act, str) or self.hidden_act not in ACTIVATIONS:
             raise SettingsError(
-                f"config: hidden_act {self.hidden_act!r} is not known; {nearest(self.hidden_act, ACTIVATIONS)}"
+                f"config: hidden_act {self.hidden_act!r} is not known; {nearest(str(self.hidden_act), ACTIVATIONS)}"
             )
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
             value = getattr(self, name)
-            if value is not None and not 0 <= value < 1:
+            number = isinstance(value, int | float)
+            if not (number and 0 <= value < 1) and not (name == "classifier_dropout" and value is None):
                 raise SettingsError(f"config: {name} is {value!r}; it must be 0 or more and under 1")
         if self.norm_placement not in ("post", "pre"):
             raise SettingsError(f"config: norm_placement is {self.norm_placement!r}; it must be 'post' or 'pre'")
@@ -105,7 +106,9 @@ class BertConfig:
         if positions not in _POSITION_KINDS:
             raise CheckpointError(f"{where}: position_embedding_type {positions!r} is not supported; "
                                   f"supported: {', '.join(_POSITION_KINDS)}")  # fmt: skip
-        values["use_relative_positions"] = _POSITION_KINDS[positions]
+        values["use_relative_positions"] = _POSITION_KINDS[positions] or bool(published.get("use_relative_positions"))
+        if published.get("is_decoder"):
+            raise CheckpointError(f"{where}: is_decoder is true; bertsmith opens encoders only")
         try:
             return cls(**values)
         except SettingsError as error:

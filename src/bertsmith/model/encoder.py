@@ -74,7 +74,7 @@ class Encoder(nn.Module):
         all_attentions: list[list[Tensor]] = []
         for index, layer in enumerate(self.layers):
             kept: list[Tensor] | None = [] if attentions else None
-            if self.recompute and self.training and torch.is_grad_enabled():
+            if self.recompute and kept is None and self.training and torch.is_grad_enabled():
                 x = checkpoint(layer, x, layout, index + 1, kept, use_reentrant=False, preserve_rng_state=False)
             else:
                 x = layer(x, layout, index + 1, kept)

@@ -22,9 +22,8 @@ class Noise:
     """The source of dropout masks of one model; `seed` it once a step."""
 
     def __init__(self) -> None:
-        self._key: tuple[int, ...] = (0,)
-        self._bits: np.random.BitGenerator = np.random.SFC64(0)
         self._on_device: dict[torch.device, torch.Generator] = {}
+        self.seed(0)
 
     def seed(self, *key: int) -> None:
         """Start the masks of a step; ``key`` is non-negative integers: seed, step, micro-batch, rank."""
@@ -33,14 +32,14 @@ class Noise:
 
     def enter(self, place: int) -> None:
         """Start the masks of one place of the model (a layer), whatever was drawn before."""
-        sequence = np.random.SeedSequence((*self._key, place))
-        self._bits = np.random.SFC64(sequence)
+        self._sequence = np.random.SeedSequence((*self._key, place))
+        self._bits = np.random.SFC64(self._sequence)
         for generator in self._on_device.values():
-            generator.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+            self._start(generator)
 
     def mask(self, shape: Sequence[int], rate: float, *, like: Tensor) -> Tensor:
         """A tensor of ``shape`` with 0 at about ``rate`` of its places and 1 / (1 - rate) elsewhere."""
-        threshold = round(rate * 65536)
+        threshold = min(round(rate * 65536), 65535)
         scale = 65536 / (65536 - threshold)
         if like.device.type != "cpu":
             kept = torch.rand(*shape, device=like.device, generator=self._generator(like.device)) >= rate
@@ -59,5 +58,8 @@ class Noise:
     def _generator(self, device: torch.device) -> torch.Generator:
         if device not in self._on_device:
             self._on_device[device] = torch.Generator(device=device)
-            self.enter(0)
+            self._start(self._on_device[device])
         return self._on_device[device]
+
+    def _start(self, generator: torch.Generator) -> None:
+        generator.manual_seed(int(self._sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))

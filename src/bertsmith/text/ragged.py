@@ -84,3 +84,20 @@ def gather_places(bounds: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[N
     new = bounds_of(lengths)
     places = np.arange(new[-1], dtype=np.int64) + np.repeat(bounds[rows] - new[:-1], lengths)
     return places, new
+
+
+def runs_within(lengths: NDArray[np.int64], budget: int) -> list[tuple[int, int]]:
+    """Cut rows of these lengths into runs of at most ``budget`` elements (one row at least); half-open (low, high).
+
+    >>> runs_within(np.array([10, 45, 45, 5]), 50)
+    [(0, 1), (1, 2), (2, 4)]
+    """
+    ends = np.cumsum(lengths)
+    runs = []
+    low = 0
+    while low < len(lengths):
+        before = ends[low - 1] if low else 0
+        high = max(low + 1, int(np.searchsorted(ends, before + budget, side="right")))
+        runs.append((low, high))
+        low = high
+    return runs

@@ -7,6 +7,7 @@ embeddings differ in the loss alone. The loop knows no task, no file format and 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ def fit(
     """Train ``model`` in place.
 
     state:    go on from here instead of from the start
-    evaluate: scores the model, which is in evaluation mode then
+    evaluate: scores the model, which is in evaluation mode then; it computes within ``precision.compute()``
     save:     keeps a state, so that a later call can go on from it
     log:      takes lines of the log: step, epoch, loss, lr, gradient_norm, tokens_per_second; or step and eval
 
@@ -61,35 +62,60 @@ def fit(
     """
     keep_freed_memory()
     stepper = Stepper(model, plan, loss, options, precision)
-    if state is not None:
-        stepper.restore(state)
-    progress = stepper.progress
-    model.train()
+    try:
+        if state is not None:
+            stepper.restore(state)
+        stopped = _train(stepper, evaluate, save, log)
+        stepper.use_best()
+    finally:
+        stepper.release()
+        model.eval()
+    return FitResult(stepper.progress, stopped)
+
+
+def _train(
+    stepper: Stepper,
+    evaluate: Callable[[], Evaluation] | None,
+    save: Callable[[State], None] | None,
+    log: Callable[[dict[str, Any]], None] | None,
+) -> str:
+    """Take steps until a stop is reached; returns which."""
+    options, progress = stepper.options, stepper.progress
+    stepper.model.train()
     stopped = stepper.stop_reached()
     while not stopped:
         started = time.perf_counter()
         stepper.take()
         stepper.count_seconds(time.perf_counter() - started)
         stopped = stepper.stop_reached()
-        epoch_ended = progress.step % plan.steps_per_epoch == 0
+        epoch_ended = progress.step % stepper.plan.steps_per_epoch == 0
+
         if log is not None and (progress.step % options.log_every == 0 or stopped):
             log(stepper.end_interval())
         if evaluate is not None and (_due(progress.step, options.eval_every, epoch_ended) or stopped):
-            model.eval()
-            evaluation = evaluate()
-            model.train()
-            progress.evaluations.append({"step": progress.step, **evaluation.scores})
-            if progress.best_value is None or evaluation.value > progress.best_value:
-                stepper.keep_as_best(evaluation.value)
-            if options.patience and progress.evaluations_since_best() >= options.patience:
-                stopped = stopped or f"no better score in {options.patience} evaluations"
+            scores = _evaluate(stepper, evaluate)
+            if options.patience and progress.evaluations_since_best() >= options.patience and not stopped:
+                stopped = progress.stopped = f"no better score in {options.patience} evaluations"
+                if log is not None and progress.interval:
+                    log(stepper.end_interval())
             if log is not None:
-                log({"step": progress.step, "eval": dict(evaluation.scores)})
+                log({"step": progress.step, "eval": scores})
         if save is not None and (_due(progress.step, options.save_every, epoch_ended) or stopped):
             save(stepper.state())
-    stepper.finish()
-    model.eval()
-    return FitResult(progress, stopped)
+    return stopped
+
+
+def _evaluate(stepper: Stepper, evaluate: Callable[[], Evaluation]) -> dict[str, float]:
+    """Score the model in evaluation mode, and note whether this step is the best so far."""
+    stepper.model.eval()
+    evaluation = evaluate()
+    stepper.model.train()
+    progress, scores = stepper.progress, dict(evaluation.scores)
+    progress.evaluations.append({"step": progress.step, **scores})
+    best = progress.best_value
+    if not math.isnan(evaluation.value) and (best is None or evaluation.value > best):
+        stepper.keep_as_best(evaluation.value)
+    return scores
 
 
 def _due(step: int, every: int, epoch_ended: bool) -> bool:

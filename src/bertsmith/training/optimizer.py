@@ -92,13 +92,13 @@ class FlatAdamW:
             tensors[f"second.{index}"] = moments.get("exp_avg_sq", torch.zeros_like(flat.weights))
         return tensors
 
-    def restore(self, tensors: Mapping[str, Tensor], step: int) -> None:
-        """Take over what `state` gave after ``step`` updates."""
+    def restore(self, tensors: Mapping[str, Tensor], updates: int) -> None:
+        """Take over what `state` gave after so many updates."""
         self.load_weights([tensors[f"weights.{index}"] for index in range(len(self.flats))])
         for index, flat in enumerate(self.flats):
             device = flat.weights.device
             self.torch.state[flat.weights] = {
-                "step": torch.tensor(float(step)),
+                "step": torch.tensor(float(updates), device=device),
                 "exp_avg": tensors[f"first.{index}"].to(device, copy=True),
                 "exp_avg_sq": tensors[f"second.{index}"].to(device, copy=True),
             }

@@ -48,6 +48,8 @@ def depth_of(name: str, num_layers: int) -> int:
     """-1 for the embeddings, 0 ... n-1 for the layers, n for all above them."""
     if name.startswith("encoder.embeddings."):
         return -1
+    if name.startswith("encoder.norm."):  # behind the last layer of a pre-LN encoder
+        return num_layers - 1
     layer = re.match(r"encoder\.layers\.(\d+)\.", name)
     return int(layer[1]) if layer else num_layers
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertsmith.model.batch import Batch
+from bertsmith.text.ragged import runs_within
 from bertsmith.training.options import FitOptions
 
 
@@ -54,12 +55,9 @@ class BatchPlan:
         return self._order[place * self.batch_size : (place + 1) * self.batch_size]
 
     def passes(self, step: int) -> list[NDArray[np.int64]]:
-        """The rows of a step in parts of at most ``pass_tokens`` tokens (one row at least), of near-equal size."""
+        """The rows of a step in parts of at most ``pass_tokens`` tokens (one row at least)."""
         rows = self.step_rows(step)
-        tokens = np.cumsum(self.row_tokens[rows])
-        num_passes = max(1, math.ceil(tokens[-1] / self.pass_tokens))
-        cuts = np.searchsorted(tokens, tokens[-1] * np.arange(1, num_passes) / num_passes)
-        return [part for part in np.split(rows, np.unique(cuts)) if len(part)]
+        return [rows[low:high] for low, high in runs_within(self.row_tokens[rows], self.pass_tokens)]
 
 
 def shuffled(count: int, seed: int, epoch: int) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ forward and backward, gradients gathered and scaled to the mean, clipped, one up
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -35,6 +36,7 @@ class Progress:
     """Where training stands: with the tensors of `State`, all that a resumed run goes on from."""
 
     step: int = 0
+    updates: int = 0  # fp16 skips some steps
     rows: int = 0
     tokens: int = 0
     seconds: float = 0.0
@@ -46,6 +48,7 @@ class Progress:
     best_unused_row_decay: float = 1.0
     evaluations: list[dict[str, Any]] = field(default_factory=list)
     interval: dict[str, float] = field(default_factory=dict)
+    stopped: str = ""  # why training ended before its planned stop
 
     def evaluations_since_best(self) -> int:
         return sum(one["step"] > (self.best_step or 0) for one in self.evaluations)
@@ -117,6 +120,7 @@ class Stepper:
         lr = learning_rate(self.options, progress.step, self.expected_steps())
         if self._scaled_well(norm):
             self.optimizer.step(lr, divisor=divisor, norm=norm)
+            progress.updates += 1
             if self.live_rows is not None:
                 self._decay_unused_rows(lr)
         progress.step += 1
@@ -166,11 +170,14 @@ class Stepper:
             expected.append(options.tokens / (self.plan.row_tokens.mean() * self.plan.batch_size))
         if options.minutes is not None and progress.seconds:
             expected.append(progress.step * 60 * options.minutes / progress.seconds)
-        return max(min(expected), progress.step + 1.0)
+        soonest = progress.step + 1.0
+        return soonest if math.isinf(min(expected)) else max(min(expected), soonest)
 
     def stop_reached(self) -> str:
         """Why training is over, or an empty string."""
         options, progress = self.options, self.progress
+        if progress.stopped:
+            return progress.stopped
         planned = options.planned_steps(self.plan.steps_per_epoch)
         if planned is not None and progress.step >= planned:
             return f"{progress.step:,} steps, {progress.step / self.plan.steps_per_epoch:.3g} epochs"
@@ -207,26 +214,29 @@ class Stepper:
             self.best = self.optimizer.snapshot()
 
     def state(self) -> State:
-        """This moment, to go on from later."""
+        """This moment, to go on from later. Its tensors are in use: copy them before the next step."""
         tensors = self.optimizer.state()
         tensors |= {f"best.{index}": weights for index, weights in enumerate(self.best or [])}
         return State(tensors, asdict(self.progress))
 
     def restore(self, state: State) -> None:
         """Go on from a saved moment."""
-        self.progress = Progress(**state.values)
-        self.optimizer.restore(state.tensors, self.progress.step)
-        best = [state.tensors[name] for name in sorted(state.tensors) if name.startswith("best.")]
-        self.best = best or None
+        self.progress = Progress(**copy.deepcopy(dict(state.values)))
+        self.optimizer.restore(state.tensors, self.progress.updates)
+        num_best = sum(name.startswith("best.") for name in state.tensors)
+        self.best = [state.tensors[f"best.{index}"] for index in range(num_best)] or None
         if self.live_rows is not None:
             self.live_rows.decay = self.progress.unused_row_decay
 
-    def finish(self) -> None:
-        """Leave the model with its final weights (the best ones, if kept) and an ordinary embedding."""
+    def use_best(self) -> None:
+        """Take the best weights back, if they were kept."""
         if self.best is not None:
             self.optimizer.load_weights(self.best)
             if self.live_rows is not None:
                 self.live_rows.decay = self.progress.best_unused_row_decay
+
+    def release(self) -> None:
+        """Leave the model as an ordinary one: fp32 weights of its own, and the whole embedding."""
         self.optimizer.release()
         if self.live_rows is not None:
             self.model.encoder.embeddings.word = self.live_rows.whole()
