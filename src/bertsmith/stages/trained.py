@@ -10,9 +10,11 @@ from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
+import torch
 from rich.console import Console
 
 from bertsmith.engine import TaskModel
+from bertsmith.errors import TrainingError
 from bertsmith.report.log import RunLog
 from bertsmith.report.progress import TrainingProgress
 from bertsmith.settings import to_flat
@@ -78,7 +80,7 @@ def _run(
             if log is not None:
                 log.log(record)
 
-        return fit(
+        result = fit(
             model.model,
             plan,
             lambda network, batch: model.task.loss(network(batch).float(), batch),
@@ -89,6 +91,18 @@ def _run(
             save=saver(folder, phase, identity, options),
             log=tell,
         )
+    check_weights(model, options)
+    return result
+
+
+def check_weights(model: TaskModel, options: FitOptions) -> None:
+    """Raise `TrainingError` for weights that the last step made infinite: no loss of a next step would tell."""
+    for name, weights in model.model.named_parameters():
+        if not bool(torch.isfinite(weights).all()):
+            raise TrainingError(
+                f"the weights {name} are not finite after the last step: the model is not kept; try a smaller --lr "
+                f"(it is {options.lr:g}) or a longer --warmup"
+            )
 
 
 def saver(folder: RunFolder, phase: str, identity: dict[str, Any], options: FitOptions) -> Callable[[State], None]:

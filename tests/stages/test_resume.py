@@ -1,0 +1,391 @@
+"""--resume: a run killed anywhere and resumed ends in the same bytes as one that was not.
+
+The processes that are killed are forked from one that has imported everything and computed nothing, which saves each of
+them the seconds that imports take; a test at the end kills the command itself. Most of them kill themselves by SIGKILL
+as they touch a file of the run for the nth time: at seeded places, on fast and slow machines alike, within saves and
+between them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHECKPOINT = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt",
+              "special_tokens_map.json", "bertsmith.json", "README.md")  # fmt: skip
+KILLED = -9
+
+SERVER = """
+import json, os, signal, sys
+import torch._dynamo  # torch's optimizers import it when the first is made
+import bertsmith.stages.finetune
+import bertsmith.cli.verbs
+from bertsmith.cli.app import run
+
+def watch(order):
+    touched = 0
+    def seen(event, arguments):
+        nonlocal touched
+        if event not in ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"):
+            return
+        paths = [os.fsdecode(one) for one in arguments if isinstance(one, (str, bytes, os.PathLike))]
+        if any(order["place"] in path for path in paths):
+            touched += 1
+            if touched == order["nth"]:
+                os.kill(os.getpid(), getattr(signal, order["signal"]))
+    sys.addaudithook(seen)
+
+for line in sys.stdin:
+    order = json.loads(line)
+    child = order.get("end") or os.fork()
+    if child == 0:
+        sys.stdin.close()
+        os.dup2(os.open(order["told"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+        if order["nth"]:
+            watch(order)
+        code = run(order["words"])
+        sys.stderr.flush()
+        os._exit(code)
+    if "end" in order:
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, os.WUNTRACED)
+    code = None if os.WIFSTOPPED(status) else os.waitstatus_to_exitcode(status)
+    print(json.dumps({"pid": child, "code": code}), flush=True)
+"""
+
+
+class Processes:
+    """Runs the command line in processes of their own."""
+
+    def __init__(self, place: Path) -> None:
+        self.told = place / "told.txt"
+        self.server = subprocess.Popen(
+            [sys.executable, "-c", SERVER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "300"},
+        )
+
+    def run(
+        self, words: list[str], place: Path | str = "", nth: int = 0, signal: str = "SIGKILL"
+    ) -> tuple[int | None, int]:
+        """The exit code (negative for a signal, None for a process that was stopped) and the number of a process.
+
+        place, nth, signal: the nth time that it touches a path with ``place`` in it, it sends itself ``signal``
+        """
+        return self._ask({"words": words, "place": str(place), "nth": nth, "signal": signal, "told": str(self.told)})
+
+    def end(self, process: int) -> None:
+        """Kill a process that was stopped."""
+        self._ask({"end": process})
+
+    @property
+    def message(self) -> str:
+        """What the last process said, one line, without the plain text before an error."""
+        lines = self.told.read_text().splitlines()
+        return lines[-1] if lines else ""
+
+    def _ask(self, order: dict[str, Any]) -> tuple[int | None, int]:
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        self.server.stdin.write(json.dumps(order) + "\n")
+        self.server.stdin.flush()
+        answer = json.loads(self.server.stdout.readline())
+        return answer["code"], answer["pid"]
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    started = Processes(tmp_path_factory.mktemp("processes"))
+    with started.server:
+        yield started
+        assert started.server.stdin is not None
+        started.server.stdin.close()
+    assert started.server.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Rows to train on and to evaluate on. They use a part of the vocabulary: the rest of the embedding only decays."""
+    place = tmp_path_factory.mktemp("rows")
+    for name, seeds in (("train", range(24)), ("dev", range(24, 34))):
+        drawn = [random.Random(seed) for seed in seeds]
+        rows = [f"the {one.choice(['cat', 'dog'])} was {one.choice(['good', 'bad'])}" for one in drawn]
+        lines = [f"{row}\t{'up' if row.endswith('good') else 'down'}\n" for row in rows]
+        (place / f"{name}.tsv").write_text("text\tlabel\n" + "".join(lines))
+    return place / "train.tsv", place / "dev.tsv"
+
+
+# What is run. Each saves its state every step or two, and ends in some twelve steps.
+SHORT: dict[str, Any] = {"batch-size": 4, "log-every": 1, "lr": 3e-3}
+RUNS: dict[str, dict[str, Any]] = {
+    "plain": {"steps": 8, "validation": 0, "save-every": 1},
+    "best": {"steps": 9, "eval-every": 3, "save-every": 2, "keep-best": True, "metric": "loss"},
+    "refit": {"epochs": 1, "eval-every": 2, "save-every": 2, "keep-best": True, "refit": True},
+    "patience": {"steps": 30, "eval-every": 1, "save-every": 1, "patience": 2, "lr": 1e-12},
+    "unsaved": {"steps": 3, "validation": 0},  # it takes less than the half minute after which a state is saved
+}
+
+
+@pytest.fixture(scope="module")
+def words(files: tuple[Path, Path], model_folder: Callable[[str], Path]) -> Callable[..., list[str]]:
+    """``words("plain", out, lr=1e-4)`` is the command line of a run, with options other than its own."""
+    train, dev = files
+
+    def find(name: str, out: Path, **options: Any) -> list[str]:
+        held_out = {} if "validation" in RUNS[name] else {"eval": dev}
+        start = {"model": model_folder("regress"), "train": train, "out": out, **SHORT, **held_out}
+        given = {flag.replace("_", "-"): value for flag, value in options.items()}
+        return ["finetune", *command_line({**start, **RUNS[name], **given})]
+
+    return find
+
+
+def command_line(options: dict[str, Any]) -> list[str]:
+    pairs = [[f"--{flag}"] if value is True else [f"--{flag}", str(value)] for flag, value in options.items()]
+    return [word for pair in pairs for word in pair]
+
+
+@pytest.fixture(scope="module")
+def unbroken(
+    processes: Processes, words: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """``unbroken("plain")`` is the folder of that run, which nothing disturbed."""
+    place = tmp_path_factory.mktemp("unbroken")
+
+    def find(name: str) -> Path:
+        out = place / name / "x"
+        if not out.exists():
+            code, _ = processes.run(words(name, out))
+            assert code == 0, processes.told.read_text()
+        return out
+
+    return find
+
+
+def same_outcome(out: Path, expected: Path) -> None:
+    """The same bytes of the checkpoint, the same log but for the time it took, the same files and no others."""
+    for name in CHECKPOINT:
+        assert (out / name).read_bytes() == (expected / name).read_bytes(), name
+    assert story(out) == story(expected)
+    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in expected.iterdir())
+    assert read_metrics(out) == read_metrics(expected)
+
+
+def story(out: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert lines
+    return [
+        {name: value for name, value in line.items() if name not in ("time", "tokens_per_second")} for line in lines
+    ]
+
+
+def read_metrics(out: Path) -> dict[str, Any]:
+    metrics: dict[str, Any] = json.loads((out / "metrics.json").read_text())
+    timed = ("train_seconds", "examples_per_second", "tokens_per_second")
+    assert all(metrics.pop(name) > 0 for name in timed)
+    return metrics
+
+
+@pytest.mark.parametrize(
+    ("name", "kills", "most"),
+    [("plain", 8, 80), ("best", 8, 60), ("refit", 5, 60)],
+)
+def test_kills_change_no_byte(
+    name: str,
+    kills: int,
+    most: int,
+    processes: Processes,
+    words: Callable[..., list[str]],
+    unbroken: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    """most: a process is killed at one of its first so many operations on files."""
+    out = tmp_path / "x"
+    drawn = random.Random(name)
+    killed = 0
+    code: int | None = KILLED
+    while code == KILLED:
+        resume = {"resume": True} if killed else {}
+        code, _ = processes.run(words(name, out, **resume), out, drawn.randint(1, most) if killed < kills else 0)
+        killed += code == KILLED
+    assert code == 0, processes.told.read_text()
+    assert killed >= kills // 2  # a run may reach its end before
+    same_outcome(out, unbroken(name))
+
+
+@pytest.mark.parametrize("name", ["best", "refit", "patience"])
+def test_a_kill_as_the_model_is_written_changes_no_byte(
+    name: str, processes: Processes, words: Callable[..., list[str]], unbroken: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Training has ended, and its last state is resumed: no further step is taken."""
+    out = tmp_path / "x"
+    code, _ = processes.run(words(name, out), f"{out}/.tmp-", 2)
+    assert code == KILLED
+    assert not (out / "model.safetensors").exists()
+    code, _ = processes.run(words(name, out, resume=True))
+    assert code == 0, processes.told.read_text()
+    same_outcome(out, unbroken(name))
+
+
+@pytest.mark.parametrize("last", ["report.html", "metrics.json"])
+def test_a_kill_at_the_last_files_can_be_resumed(
+    last: str, processes: Processes, words: Callable[..., list[str]], unbroken: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Also where no state was saved: it is run again."""
+    out = tmp_path / "x"
+    code, _ = processes.run(words("unsaved", out), f"{out}/.{last}", 2)
+    assert code == KILLED
+    assert list(out.glob(".*.part")) != []
+    code, _ = processes.run(words("unsaved", out, resume=True))
+    assert code == 0, processes.told.read_text()
+    same_outcome(out, unbroken("unsaved"))
+
+
+# What is refused
+
+
+@pytest.fixture
+def stopped(processes: Processes, words: Callable[..., list[str]], tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """The folder of a run that is stopped in the middle of its third save, and its process, which lives."""
+    out = tmp_path / "x"
+    code, process = processes.run(words("best", out), f"{out}/state/.new", 9, "SIGSTOP")
+    assert code is None
+    yield out, process
+    processes.end(process)
+
+
+def test_a_folder_in_use_is_refused(
+    stopped: tuple[Path, int],
+    processes: Processes,
+    words: Callable[..., list[str]],
+    unbroken: Callable[[str], Path],
+) -> None:
+    out, process = stopped
+    before = sorted(path.name for path in out.rglob("*"))
+    for flag in ({}, {"resume": True}, {"overwrite": True}):
+        code, _ = processes.run(words("best", out, **flag))
+        assert code == 2
+        assert processes.told.read_text() == (
+            f"bertsmith: error: {out} is in use by process {process}; wait for it to end, or name another --out\n"
+        )
+    assert sorted(path.name for path in out.rglob("*")) == before
+
+
+def test_a_killed_run_goes_on_only_as_it_began(
+    files: tuple[Path, Path],
+    processes: Processes,
+    words: Callable[..., list[str]],
+    unbroken: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "x"
+    code, _ = processes.run(words("best", out), f"{out}/state/.new", 9)
+    assert code == KILLED
+
+    code, _ = processes.run(words("best", out))
+    assert code == 2
+    assert processes.told.read_text() == (
+        f"bertsmith: error: {out}: holds a run already; give --resume to go on with it, --overwrite to replace it, or "
+        f"another --out\n"
+    )
+    code, _ = processes.run(words("best", out, resume=True, lr=0.004))
+    assert code == 2
+    assert processes.message.startswith(f"bertsmith: error: {out}: --resume: lr was 0.003 when the run was stopped")
+    assert processes.message.endswith("and is 0.004 now; give it as it was, or start anew with --overwrite")
+    for flag, what, path in zip(("train", "eval"), ("training", "evaluation"), files, strict=True):
+        changed = tmp_path / "changed.tsv"
+        changed.write_text(path.read_text().replace("cat", "park"))
+        code, _ = processes.run(words("best", out, resume=True, **{flag: changed}))
+        assert code == 2
+        assert f"the {what} data was " in processes.message
+
+    code, _ = processes.run(words("best", out, resume=True, save_every=1))  # changes no weight
+    assert code == 0, processes.told.read_text()
+    assert story(out) == story(unbroken("best"))
+    assert (out / "model.safetensors").read_bytes() == (unbroken("best") / "model.safetensors").read_bytes()
+
+
+def test_a_run_that_ended_is_not_resumed_but_replaced(
+    processes: Processes, words: Callable[..., list[str]], unbroken: Callable[[str], Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "x"
+    shutil.copytree(unbroken("best"), out)
+    code, _ = processes.run(words("best", out, resume=True))
+    assert code == 2
+    ended = "this run has ended, there is nothing to resume; see its report.html"
+    assert processes.told.read_text() == f"bertsmith: error: {out}: {ended}\n"
+    same_outcome(out, unbroken("best"))
+
+    code, _ = processes.run(words("plain", out, overwrite=True))
+    assert code == 0, processes.told.read_text()
+    same_outcome(out, unbroken("plain"))
+
+
+def test_a_mistaken_overwrite_leaves_the_earlier_run(
+    processes: Processes, words: Callable[..., list[str]], unbroken: Callable[[str], Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "x"
+    shutil.copytree(unbroken("best"), out)
+    code, _ = processes.run(words("best", out, overwrite=True, train=tmp_path / "nowhere.tsv"))
+    assert code == 2
+    same_outcome(out, unbroken("best"))
+
+
+def test_resume_where_nothing_was_begun_starts(
+    processes: Processes, words: Callable[..., list[str]], unbroken: Callable[[str], Path], tmp_path: Path
+) -> None:
+    code, _ = processes.run(words("plain", tmp_path / "x", resume=True))
+    assert code == 0
+    assert "no state was saved yet: starting from step 0" in processes.told.read_text()
+    same_outcome(tmp_path / "x", unbroken("plain"))
+
+
+# The command itself, killed from outside
+
+
+def kill_often(words: Callable[..., list[str]], out: Path, kills: int, longest: float) -> int:
+    """Start the command and kill it, ``kills`` times, at most ``longest`` seconds after it holds ``out``. Then let it
+    end. Returns how many times it was killed."""
+    drawn = random.Random(1)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    killed = 0
+    while True:
+        command = [sys.executable, "-m", "bertsmith", *words("refit", out, **({"resume": True} if killed else {}))]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
+        while killed < kills and process.poll() is None and not (out / ".lock").exists():
+            time.sleep(0.01)
+        if killed < kills:
+            time.sleep(drawn.uniform(0, longest))
+            process.kill()
+        _, told = process.communicate()
+        if process.returncode != KILLED:
+            assert process.returncode == 0, told
+            return killed
+        killed += 1
+
+
+def test_the_command_can_be_killed_from_outside(
+    words: Callable[..., list[str]], unbroken: Callable[[str], Path], tmp_path: Path
+) -> None:
+    assert kill_often(words, tmp_path / "x", 1, 0.5) == 1
+    same_outcome(tmp_path / "x", unbroken("refit"))
+
+
+@pytest.mark.slow
+def test_the_command_can_be_killed_twenty_times(
+    words: Callable[..., list[str]], unbroken: Callable[[str], Path], tmp_path: Path
+) -> None:
+    assert kill_often(words, tmp_path / "x", 20, 1.5) >= 3
+    same_outcome(tmp_path / "x", unbroken("refit"))
