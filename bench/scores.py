@@ -34,7 +34,7 @@ RECIPES = {
         ("mcc", "accuracy"),
     ),
     "sst2": Recipe(
-        "--task classify --train {data}/sst2/train.tsv --eval {data}/sst2/dev.tsv --epochs 3 --batch-size 64 --lr 1e-4",
+        "--task classify --train {data}/sst2/train.tsv --eval {data}/sst2/dev.tsv --epochs 3 --batch-size 32 --lr 5e-5",
         "{data}/sst2/dev.tsv",
         ("accuracy",),
     ),
