@@ -34,6 +34,11 @@ def words(tmp_path: Path, model_folder: Callable[[str], Path], monkeypatch: pyte
     return ["finetune", *flags, "--out", str(tmp_path / "runs" / "x"), "--batch-size", "4", "--dry-run"]
 
 
+def files_in(place: Path) -> list[Path]:
+    """All files and folders, but the one that torch makes in the place for temporary files as its optimizers load."""
+    return sorted(path for path in place.rglob("*") if not path.name.startswith("torchinductor_"))
+
+
 def plan_of(told: str) -> dict[str, str]:
     """The rows of the plan: what stands before and after a gap of two spaces."""
     found = (re.fullmatch(r"\s*(\S.*?)\s{2,}(\S.*?)\s*", line) for line in told.splitlines())
@@ -43,7 +48,7 @@ def plan_of(told: str) -> dict[str, str]:
 def test_the_plan_is_told_and_nothing_is_left(
     words: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    before = sorted(tmp_path.rglob("*"))
+    before = files_in(tmp_path)
     assert run([*words, "--epochs", "3"]) == 0
     captured = capfd.readouterr()
     assert captured.out == ""
@@ -59,7 +64,7 @@ def test_the_plan_is_told_and_nothing_is_left(
     for name in ("training", "each evaluation", "each save"):
         assert plan[name].startswith("about "), name
     assert captured.err.splitlines()[-1] == "dry run: everything works; nothing was kept"
-    assert sorted(tmp_path.rglob("*")) == before
+    assert files_in(tmp_path) == before
 
 
 def test_a_plan_by_the_clock(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
