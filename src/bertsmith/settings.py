@@ -39,7 +39,7 @@ def to_command(verb: str, settings: Any) -> str:
         elif isinstance(value, bool):
             words.append("--no-" + flag.removeprefix("--"))
         else:
-            words += [flag, f"{value:g}" if isinstance(value, float) else str(value)]
+            words += [flag, repr(value) if isinstance(value, float) else str(value)]
     return shlex.join(words)
 
 

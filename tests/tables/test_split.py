@@ -114,3 +114,15 @@ def test_what_cannot_be_split() -> None:
 def test_one_of_every_class_is_left_to_train_on_at_any_fraction() -> None:
     train, _ = split(["a"] * 5 + ["b"] * 3, 1 - 1e-12, 0)
     assert len(train) == 2
+
+
+def test_whole_scores_of_a_regression_are_held_out_from_all_over_the_scale() -> None:
+    train, evaluation = split(list(range(40)), 0.1, 0, continuous=True)
+    assert len(evaluation) == 4
+    assert len(train) == 36
+    assert [int(row) // 10 for row in evaluation] == [0, 1, 2, 3]
+
+
+def test_a_handful_of_scores_can_be_split() -> None:
+    train, evaluation = split([1.5, 2.0, 0.5, 4.0, 3.0, 2.5], 0.2, 0, continuous=True)
+    assert (len(train), len(evaluation)) == (5, 1)

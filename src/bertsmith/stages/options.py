@@ -47,6 +47,8 @@ class TaskOptions:
     """classify, tag: "balanced", or a weight for each label as in "spam=2,ham=1"."""
     stride: int | None = None
     """answer: tokens that neighbouring windows of a long context share."""
+    max_question: int | None = None
+    """answer: tokens a question is cut to."""
     max_answer: int | None = None
     """answer: most tokens in an answer."""
     allow_missing_answers: bool | None = None

@@ -63,7 +63,14 @@ def read_splits(
         source = held_out.path
     elif validation:
         examples = kind.read(table, columns.where)
-        train_rows, eval_rows = split(examples.strata, validation, seed, num_rows=len(examples), groups=examples.groups)
+        train_rows, eval_rows = split(
+            examples.strata,
+            validation,
+            seed,
+            num_rows=len(examples),
+            groups=examples.groups,
+            continuous=kind.continuous,
+        )
         table, held_out = table.select(train_rows), table.select(eval_rows)
     else:
         held_out = None

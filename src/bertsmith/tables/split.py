@@ -26,16 +26,19 @@ def split(
     *,
     num_rows: int | None = None,
     groups: Sequence[Hashable] | None = None,
+    continuous: bool = False,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row numbers (train, eval), each ascending, together all rows; ``round(fraction * rows)`` of them to evaluate on,
     or fewer where many classes have no row to spare.
 
     labels:   one a row; every class keeps its share on both sides to within one row (largest remainder). Numbers that
-              are no classes (fractions, or many different values) are stratified by ten quantiles. None: no strata
+              are no classes (fractions, or many different values) are stratified by ten quantiles, by fewer where
+              there are few rows. None: no strata
     fraction: part to evaluate on, above 0 and below 1
     num_rows: number of rows, needed where ``labels`` is None
     groups:   one a row; rows of one group stay on one side (the split is made over groups, each under its first row's
               label, so shares then hold of groups)
+    continuous: numbers are no classes, however few and whole they are
 
     A class with a single row (or group) stays in train, and so does the last one of any class. Raises `SettingsError`
     for a fraction out of range, `DataError` when nothing would be left on one side.
@@ -50,7 +53,7 @@ def split(
     total = len(labels) if labels is not None else int(num_rows or 0)
     units = _units(groups, total)
     firsts = [rows[0] for rows in units]
-    strata = [0] * len(units) if labels is None else _strata([labels[row] for row in firsts])
+    strata = [0] * len(units) if labels is None else _strata([labels[row] for row in firsts], fraction, continuous)
     chosen = _choose(strata, fraction, seed)
     mask = np.zeros(total, dtype=bool)
     for unit in chosen:
@@ -125,14 +128,15 @@ def _mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return words ^ (words >> np.uint64(31))
 
 
-def _strata(labels: Sequence[Any]) -> list[Hashable]:
+def _strata(labels: Sequence[Any], fraction: float, continuous: bool) -> list[Hashable]:
     """The class of each label, or for continuous labels the tenth part of the sorted order in which it lies."""
     numbers = [label for label in labels if isinstance(label, Real) and not isinstance(label, bool)]
     if not numbers or len(numbers) < len(labels):
         return list(labels)
     different = set(numbers)
-    if len(different) <= MOST_CLASSES and all(float(number).is_integer() for number in different):
+    if not continuous and len(different) <= MOST_CLASSES and all(float(number).is_integer() for number in different):
         return list(labels)
     values = np.asarray(numbers, dtype=np.float64)
-    edges = np.quantile(values, np.linspace(0, 1, NUM_QUANTILES + 1)[1:-1])
+    count = max(1, min(NUM_QUANTILES, round(fraction * len(values))))  # at least one row of each to hold out
+    edges = np.quantile(values, np.linspace(0, 1, count + 1)[1:-1])
     return [int(stratum) for stratum in np.searchsorted(edges, values, side="right")]

@@ -37,6 +37,7 @@ class Regress(Task):
 
     name: ClassVar[str] = "regress"
     head: ClassVar[Literal["sequence"]] = "sequence"
+    continuous: ClassVar[bool] = True
     metric: ClassVar[str] = "pearson"
 
     @classmethod

@@ -128,6 +128,7 @@ class Task(ABC):
     name: ClassVar[str]
     head: ClassVar[Literal["sequence", "choice", "token", "span"]]
     metric: ClassVar[str]  # the score that keep-best and early stopping look at; greater is better
+    continuous: ClassVar[bool] = False  # labels are numbers on a scale, not classes
     options: ClassVar[tuple[str, ...]] = ()  # what `learn` takes beside the examples
     default_max_length: ClassVar[int] = 256  # tokens that a sequence may have unless told otherwise
 

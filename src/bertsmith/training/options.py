@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,14 +80,16 @@ class FitOptions:
     def __post_init__(self) -> None:
         for name in ("epochs", "steps", "minutes", "tokens"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise SettingsError(f"--{name} is {value:g}; it must be more than 0")
+            if value is not None and not 0 < value < math.inf:
+                raise SettingsError(f"--{name} is {value:g}; it must be more than 0, and finite")
         for name in ("batch_size", "pass_tokens", "log_every", "cycles"):
             self._require(name, getattr(self, name) >= 1, "1 or more")
-        for name in ("seed", "weight_decay", "clip_norm", "warmup", "end_lr", "eval_every", "save_every", "patience"):
-            self._require(name, getattr(self, name) >= 0, "0 or more")
+        for name in ("seed", "eval_every", "save_every", "patience"):
+            self._require(name, 0 <= getattr(self, name) < 2**63, "0 or more, and under 2^63")
+        for name in ("weight_decay", "clip_norm", "warmup", "end_lr"):
+            self._require(name, 0 <= getattr(self, name) < math.inf, "0 or more, and finite")
         for name in ("lr", "eps", "power"):
-            self._require(name, getattr(self, name) > 0, "more than 0")
+            self._require(name, 0 < getattr(self, name) < math.inf, "more than 0, and finite")
         for name in ("beta1", "beta2"):
             self._require(name, 0 <= getattr(self, name) < 1, "0 or more and under 1")
         self._require("layer_decay", 0 < self.layer_decay <= 1, "over 0 and at most 1")
