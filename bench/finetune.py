@@ -85,6 +85,8 @@ def ask(worker: subprocess.Popen[str]) -> float:
 
 def serve(loop: str, data: Path) -> None:
     """Run blocks of a loop, one for each line on standard input."""
+    if loop == "bertsmith":
+        import bertsmith  # noqa: F401  (before torch, as the command line does: it sets how long threads spin)
     import torch
 
     torch.set_num_threads(os.cpu_count() or 1)

@@ -9,7 +9,13 @@ Names are imported when they are first used: ``import bertsmith`` alone takes no
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# How long torch's threads spin when they wait for each other, in rounds, before they sleep. The default spins so long
+# that any other work on the cores slows training twenty-fold; a short spin is faster on idle cores too
+# (docs/lab-notes.md). GNU OpenMP reads it when torch is first imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 if TYPE_CHECKING:
     from bertsmith.api import finetune, load

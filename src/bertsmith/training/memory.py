@@ -1,8 +1,8 @@
 """Keep freed memory in the process.
 
 glibc hands every freed block over 32 MB (and the top of its heap) back to the kernel, which zeroes it page by page when
-it is asked for again. A training step frees and asks for the same hundred megabytes each time: on 2 cores that cost a
-third of the step (`docs/lab-notes.md`). Told to keep its memory, the C library reuses it as it is.
+it is asked for again: cloning 48 MB takes 37 ms so, and 2.3 ms without (`docs/lab-notes.md`). A training step frees and
+asks for the same hundred megabytes each time. Told to keep its memory, the C library reuses it as it is.
 """
 
 from __future__ import annotations
