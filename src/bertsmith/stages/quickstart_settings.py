@@ -13,7 +13,7 @@ class QuickstartSettings:
     """Folder for the model and its report; an earlier quickstart there is replaced."""
     model: str = "starter"
     """Encoder to start from: a folder, starter, or a name on the hub."""
-    epochs: float = 2.0
+    epochs: float = 3.0
     """Passes over the docstrings."""
     minutes: float = 2.0
     """Stop training after this many minutes, however many passes that were; the learning rate follows the clock."""
