@@ -23,8 +23,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from bertsmith.training.step import Stepper
 
 BATCH = 32
 LOOPS = {"tutorial": 6, "best": 24, "bertsmith": 48}  # steps in a block
@@ -149,6 +153,16 @@ def transformers_blocks(loop: str, ids: list[list[int]], labels: list[int]) -> I
 
 def bertsmith_blocks(loop: str, ids: list[list[int]], labels: list[int]) -> Iterator[float]:
     """Seconds of one block of our loop after another."""
+    stepper = make_stepper(ids, labels)
+    while True:
+        started = time.perf_counter()
+        for _ in range(LOOPS[loop]):
+            stepper.take()
+        yield time.perf_counter() - started
+
+
+def make_stepper(ids: list[list[int]], labels: list[int]) -> Stepper:
+    """What `fit` takes its steps with, ready to take them."""
     from bertsmith.engine import TaskModel
     from bertsmith.tasks import Classify, Encoded
     from bertsmith.text import Ragged
@@ -157,26 +171,21 @@ def bertsmith_blocks(loop: str, ids: list[list[int]], labels: list[int]) -> Iter
     from bertsmith.training.memory import keep_freed_memory
     from bertsmith.training.step import Stepper
 
-    lengths = np.array([len(row) for row in ids])
     flat = np.concatenate([np.array(row, dtype=np.int32) for row in ids])
-    ragged = Ragged(flat, np.zeros(len(flat), np.uint8), bounds_of(lengths), np.zeros(len(ids), np.int32))
+    bounds = bounds_of([len(row) for row in ids])
+    ragged = Ragged(flat, np.zeros(len(flat), np.uint8), bounds, np.zeros(len(ids), np.int32))
     rows = Encoded(ragged, np.arange(len(ids) + 1), {"label": np.array(labels)})
     model = TaskModel.start("starter", Classify(labels=("0", "1")), max_length=128, seed=0)
     options = FitOptions(lr=2e-5, epochs=4, batch_size=BATCH)
     keep_freed_memory()
-    stepper = Stepper(
+    model.model.train()
+    return Stepper(
         model.model,
         BatchPlan(rows, options),
         lambda network, batch: model.task.loss(network(batch).float(), batch),
         options,
         model.precision,
     )
-    model.model.train()
-    while True:
-        started = time.perf_counter()
-        for _ in range(LOOPS[loop]):
-            stepper.take()
-        yield time.perf_counter() - started
 
 
 def shuffled_batches(count: int) -> Iterator[list[int]]:

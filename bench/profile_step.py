@@ -15,14 +15,6 @@ from pathlib import Path
 import numpy as np
 from torch.profiler import ProfilerActivity, profile
 
-from bertsmith.engine import TaskModel
-from bertsmith.tasks import Classify, Encoded
-from bertsmith.text.ragged import Ragged, bounds_of
-from bertsmith.training import BatchPlan, FitOptions
-from bertsmith.training.memory import keep_freed_memory
-from bertsmith.training.step import Stepper
-from finetune import read
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -30,21 +22,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100)
     given = parser.parse_args()
     ids, labels = read(given.data)
-    flat = np.concatenate([np.array(row, dtype=np.int32) for row in ids])
-    bounds = bounds_of([len(row) for row in ids])
-    ragged = Ragged(flat, np.zeros(len(flat), np.uint8), bounds, np.zeros(len(ids), np.int32))
-    rows = Encoded(ragged, np.arange(len(ids) + 1), {"label": np.array(labels)})
-    model = TaskModel.start("starter", Classify(labels=("0", "1")), max_length=128, seed=0)
-    options = FitOptions(lr=2e-5, epochs=4)
-    keep_freed_memory()
-    stepper = Stepper(
-        model.model,
-        BatchPlan(rows, options),
-        lambda network, batch: model.task.loss(network(batch).float(), batch),
-        options,
-        model.precision,
-    )
-    model.model.train()
+    stepper = make_stepper(ids, labels)
     taken, faults = [], []
     for _ in range(given.steps):
         before, started = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.perf_counter()

@@ -22,15 +22,17 @@ if TYPE_CHECKING:
     from bertsmith.engine import TaskModel
     from bertsmith.errors import BertsmithError
     from bertsmith.tables import Table
+    from bertsmith.text import Tokenizer
 
     __version__: str
 
-__all__ = ["BertsmithError", "Table", "TaskModel", "__version__", "finetune", "load"]
+__all__ = ["BertsmithError", "Table", "TaskModel", "Tokenizer", "__version__", "finetune", "load"]
 
 _HOMES = {
     "BertsmithError": "bertsmith.errors",
     "Table": "bertsmith.tables",
     "TaskModel": "bertsmith.engine",
+    "Tokenizer": "bertsmith.text",
     "finetune": "bertsmith.api",
     "load": "bertsmith.api",
 }

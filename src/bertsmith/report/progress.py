@@ -106,7 +106,7 @@ class TrainingProgress:
 
     def _facts(self, record: Mapping[str, Any], step: int, elapsed: float, done: float) -> dict[str, str]:
         count = f"{step:,}/{self._steps:,}" if self._steps else f"{step:,}"
-        # Time left is told by this session's own pace: a resumed run did its first steps at another time.
+        # Time left is told by the pace since it was resumed: a resumed run did its first steps at another time.
         before = self._first / self._steps if self._steps else 0.0
         left = elapsed * (1 - done) / (done - before) if done > before else None
         facts = {
