@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from torch.profiler import ProfilerActivity, profile
 
+from finetune import make_stepper, read
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
