@@ -363,12 +363,17 @@ def test_refit_is_a_run_on_all_rows_for_the_best_number_of_epochs(
 ) -> None:
     train, dev = made["classify"]
     tune(train, tmp_path / "x", encoder, eval=str(dev), refit=True, steps=None, epochs=2, seed=5, metric="loss")
-    best = read_json(tmp_path / "x" / "metrics.json")["best_step"]
+    told = read_json(tmp_path / "x" / "metrics.json")
+    best = told["best_step"]
     assert best in (5, 10)
     header, *rows = train.read_text().splitlines()
     both = write(tmp_path / "both.tsv", [header, *rows, *dev.read_text().splitlines()[1:]])
     tune(both, tmp_path / "y", encoder, validation=0, steps=None, epochs=best / 5, seed=5)
     assert (tmp_path / "x" / "model.safetensors").read_bytes() == (tmp_path / "y" / "model.safetensors").read_bytes()
+    # The numbers of the tuning stay, and those of the model that is kept stand beside them.
+    steps = read_json(tmp_path / "y" / "metrics.json")["steps"]
+    assert (told["steps"], told["refit"]["steps"]) == (10, steps)
+    assert read_json(tmp_path / "x" / "bertsmith.json")["steps"] == steps
 
 
 # When training ends, and with what
@@ -434,6 +439,8 @@ def test_frozen_tensors_keep_their_bytes(made: dict[str, tuple[Path, Path]], enc
         ("classify", {"class_weights": "up=3"}, {"class_weights": {"up": 3.0}}),
         ("classify", {"focal_gamma": 2.0}, {"focal_gamma": 2.0}),
         ("classify", {"label_smoothing": 0.2}, {"label_smoothing": 0.2}),
+        ("classify", {"truncation": "head_tail"}, {"truncation": "head_tail"}),
+        ("regress", {"truncation": "head_tail"}, {"truncation": "head_tail"}),
         ("choose", {"label_smoothing": 0.2}, {"label_smoothing": 0.2}),
         ("tag", {"class_weights": "balanced", "focal_gamma": 1.0}, {"focal_gamma": 1.0}),
         ("answer", {"stride": 7, "max_answer": 4}, {"stride": 7, "max_answer": 4}),
@@ -456,7 +463,7 @@ def test_options_of_a_task_reach_its_loss_and_its_record(
     if options.get("class_weights") == "balanced":
         weights = settings["class_weights"]
         assert weights["O"] < weights["B-LOC"]  # four of six words are outside
-    if task != "answer":
+    if expected.keys() & {"class_weights", "focal_gamma", "label_smoothing"}:
         batch = plain.encoded.train.batch(np.arange(8))
         outputs = torch.from_numpy(np.random.default_rng(1).normal(size=(len(batch.ids), plain.model.task.num_outputs)))
         outputs = outputs if task == "tag" else outputs[: len(batch.lengths)]

@@ -14,7 +14,9 @@ import torch.nn.functional as F
 from bertsmith.errors import DataError, SettingsError
 from bertsmith.tables import Table, read
 from bertsmith.tasks import Classify, Columns
+from bertsmith.tasks.regress import Regress
 from bertsmith.text import Tokenizer
+from bertsmith.text.join import Truncation
 
 ROWS = [
     {"sentence": "good cat", "label": "pos"},
@@ -123,6 +125,29 @@ def test_a_pair_of_columns_means_pairs(tokenizer: Tokenizer) -> None:
     assert sequences.segments.tolist() == [0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1]
     with pytest.raises(DataError, match="input 1: trained on pairs of texts, but given single texts"):
         task.encode(task.examples_of_texts(["a cat"]), tokenizer, 16)
+
+
+@pytest.mark.parametrize("truncation", ["longest_first", "only_first", "only_second", "head_tail"])
+def test_a_long_text_is_cut_as_asked(tokenizer: Tokenizer, truncation: Truncation) -> None:
+    one, two = "a cat sat on the mat " * 2, "the dog " * 4
+    rows = [{"sentence1": one, "sentence2": two, "label": label} for label in "xy"]
+    task = Classify.learn(Classify.read(table(rows), Columns()), truncation=truncation)
+    assert Classify(**task.settings()) == task
+    encoded = task.encode(task.examples_of_texts([(one, two)]), tokenizer, 16)
+    expected = tokenizer.encode([one], [two], max_length=16, truncation=truncation)
+    assert encoded.sequences.ids.tolist() == expected.ids.tolist()
+    assert encoded.sequences.cut.tolist() == [12 + 8 + 3 - 16]
+
+
+@pytest.mark.parametrize(
+    ("truncation", "message"),
+    [("head_tall", "did you mean 'head_tail'"), ("only_second", "'only_second' is for pairs of texts")],
+)
+def test_an_impossible_truncation(truncation: Any, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        Classify(("x", "y"), pairs=False, truncation=truncation)
+    with pytest.raises(SettingsError, match=message):
+        Regress(pairs=False, truncation=truncation)
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,16 @@ computed.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from bertsmith.files import write_text
 from bertsmith.report.plain import dump_json, plain
@@ -19,53 +23,53 @@ from bertsmith.report.plain import dump_json, plain
 METRICS_NAME = "metrics.json"
 
 
-def write_metrics(
-    folder: Path | str,
-    *,
-    scores: Mapping[str, float],
-    train_seconds: float,
-    examples: int,
-    tokens: int,
-    steps: int,
-    epochs: float,
-    device: str,
-    precision: str,
-    parameters: int,
-    task: str = "",
-    metric: str = "",
-    best_step: int | None = None,
-    settings: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Write ``folder/metrics.json`` in one move, and return what it holds.
+@dataclass(frozen=True)
+class RunMetrics:
+    """What ``metrics.json`` tells.
 
-    examples, tokens: trained on within ``train_seconds``, every epoch counted
     scores:           of the eval split, under ``eval`` in the file
+    metric:           the score that keep-best and early stopping looked at
+    best_step:        after which that score was best; ``None`` where nothing was evaluated
+    examples, tokens: trained on within ``train_seconds``, every epoch counted
     parameters:       number of weights of the model
-
-    Raises `OutputError` when the folder cannot be written to.
+    refit:            where the model was trained again on train + eval: what that came to; the rest tells of the tuning
     """
-    held: dict[str, Any] = plain(
-        {
-            "task": task,
-            "eval": scores,
-            "metric": metric,
-            "best_step": best_step,
-            "train_seconds": round(train_seconds, 3),
-            "examples_per_second": per_second(examples, train_seconds),
-            "tokens_per_second": per_second(tokens, train_seconds),
-            "examples": examples,
-            "tokens": tokens,
-            "steps": steps,
-            "epochs": epochs,
-            "device": device,
-            "precision": precision,
-            "parameters": parameters,
-            "settings": settings or {},
-            "versions": versions(),
-        }
-    )
-    write_text(Path(folder) / METRICS_NAME, dump_json(held, indent=2) + "\n")
-    return held
+
+    task: str
+    scores: Mapping[str, float]
+    metric: str
+    best_step: int | None
+    train_seconds: float
+    examples: int
+    tokens: int
+    steps: int
+    epochs: float
+    device: str
+    precision: str
+    parameters: int
+    settings: Mapping[str, Any]
+    refit: Mapping[str, float] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values under the names of the file, with rates and versions."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        scores = values.pop("scores")
+        told: dict[str, Any] = plain(
+            {
+                "eval": scores,
+                **values,
+                "train_seconds": round(self.train_seconds, 3),
+                "examples_per_second": per_second(self.examples, self.train_seconds),
+                "tokens_per_second": per_second(self.tokens, self.train_seconds),
+                "versions": versions(),
+            }
+        )
+        return told
+
+
+def write_metrics(folder: Path | str, metrics: RunMetrics) -> None:
+    """Write ``folder/metrics.json`` in one move. Raises `OutputError` when the folder cannot be written to."""
+    write_text(Path(folder) / METRICS_NAME, dump_json(metrics.as_json(), indent=2) + "\n")
 
 
 def per_second(count: float, seconds: float) -> float:
@@ -84,12 +88,12 @@ def versions() -> dict[str, str]:
     return found
 
 
-def describe_environment(*, device: str, precision: str) -> dict[str, str]:
+def describe_machine(device: str, precision: str) -> dict[str, str]:
     """Rows for the report's table of what the run ran on: hardware in few words, then versions."""
+    hardware = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{device}, {os.cpu_count()} cores"
     return {
-        "device": device,
+        "device": hardware,
         "precision": precision,
         "system": f"{platform.system()} {platform.machine()}",
-        "cores": str(os.cpu_count() or "unknown"),
         **versions(),
     }

@@ -5,6 +5,7 @@ The recipe: prepare the data, train, assess, save, report.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -42,7 +43,7 @@ def finetune(settings: FinetuneSettings, *, console: Console | None = None) -> T
         trained = train(prepared, settings, folder, console)
         outcome = assess(prepared, trained, settings)
         if settings.refit:
-            refit(prepared, trained, settings, folder, console)
+            outcome = replace(outcome, refitted=refit(prepared, trained, settings, folder, console))
         write_outcome(outcome, prepared, folder)
         folder.forget_states()
     if outcome.scores:

@@ -7,6 +7,7 @@ from typing import Any
 
 from bertsmith.errors import SettingsError
 from bertsmith.tasks import Columns, Task
+from bertsmith.text.join import Truncation
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class TaskOptions:
     """classify, choose, tag: focal loss; 2 is usual, 0 is cross entropy."""
     class_weights: str | None = None
     """classify, tag: "balanced", or a weight for each label as in "spam=2,ham=1"."""
+    truncation: Truncation | None = None
+    """classify, regress: what is cut of a text longer than --max-length; longest_first unless given."""
     stride: int | None = None
     """answer: tokens that neighbouring windows of a long context share."""
     max_question: int | None = None

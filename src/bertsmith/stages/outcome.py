@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from bertsmith.report.card import Card, render_card
 from bertsmith.report.html import write_report
 from bertsmith.report.log import read_curves
-from bertsmith.report.metrics import per_second, versions, write_metrics
+from bertsmith.report.metrics import RunMetrics, describe_machine, per_second, write_metrics
 from bertsmith.report.record import Report
 from bertsmith.settings import to_command, to_flat
 from bertsmith.stages.finetune_settings import FinetuneSettings
@@ -28,13 +23,17 @@ from bertsmith.training import FitResult
 
 @dataclass(frozen=True)
 class Outcome:
-    """Scores of the trained model on the evaluation split, and what they are made of."""
+    """Scores of the trained model on the evaluation split, and what they are made of.
+
+    refitted: how training on both splits went, after which the split scores no longer; ``None`` without ``--refit``
+    """
 
     settings: FinetuneSettings
     trained: FitResult
     scores: Mapping[str, float]
     metric: str
     insight: Insight
+    refitted: FitResult | None = None
 
 
 def assess(prepared: Prepared, trained: FitResult, settings: FinetuneSettings) -> Outcome:
@@ -55,6 +54,7 @@ def write_outcome(outcome: Outcome, prepared: Prepared, folder: RunFolder) -> No
     The checkpoint holds no time, no duration and not the place of its folder: the same run gives the same bytes.
     """
     model, progress = prepared.model, outcome.trained.progress
+    refit = None if outcome.refitted is None else outcome.refitted.progress
     settings = repeatable(outcome.settings)
     told = {
         name: value if isinstance(value, str | int | float | bool) else str(value)
@@ -77,7 +77,12 @@ def write_outcome(outcome: Outcome, prepared: Prepared, folder: RunFolder) -> No
     )
     model.save(
         folder.path,
-        record={"base_model": settings.model, "steps": progress.step, "scores": dict(outcome.scores), "training": told},
+        record={
+            "base_model": settings.model,
+            "steps": (refit or progress).step,
+            "scores": dict(outcome.scores),
+            "training": told,
+        },
         files={"README.md": render_card(card)},
     )
     seconds = progress.seconds
@@ -103,25 +108,29 @@ def write_outcome(outcome: Outcome, prepared: Prepared, folder: RunFolder) -> No
             "steps": f"{progress.step:,} ({outcome.trained.stopped})",
             "examples per second": f"{per_second(progress.rows, seconds):,.1f}",
             "tokens per second": f"{per_second(progress.tokens, seconds):,.0f}",
+            **({} if refit is None else {"refit on train + eval": f"{refit.step:,} steps, {refit.seconds:,.1f} s"}),
         },
         environment=describe_machine(str(model.precision.device), model.precision.name),
     )
     write_report(report, folder.path / "report.html")
     write_metrics(
         folder.path,
-        scores=outcome.scores,
-        train_seconds=seconds,
-        examples=progress.rows,
-        tokens=progress.tokens,
-        steps=progress.step,
-        epochs=progress.rows / max(1, len(prepared.encoded.train)),
-        device=str(model.precision.device),
-        precision=model.precision.name,
-        parameters=model.num_parameters,
-        task=model.task.name,
-        metric=outcome.metric,
-        best_step=progress.best_step,
-        settings=told,
+        RunMetrics(
+            task=model.task.name,
+            scores=outcome.scores,
+            metric=outcome.metric,
+            best_step=progress.best_step,
+            train_seconds=seconds,
+            examples=progress.rows,
+            tokens=progress.tokens,
+            steps=progress.step,
+            epochs=progress.rows / max(1, len(prepared.encoded.train)),
+            device=str(model.precision.device),
+            precision=model.precision.name,
+            parameters=model.num_parameters,
+            settings=told,
+            refit=None if refit is None else {"steps": refit.step, "train_seconds": round(refit.seconds, 3)},
+        ),
     )
 
 
@@ -138,18 +147,6 @@ def repeatable(settings: FinetuneSettings) -> FinetuneSettings:
         resume=False,
         overwrite=False,
     )
-
-
-def describe_machine(device: str, precision: str) -> dict[str, Any]:
-    """What the run ran on."""
-    return {
-        "device": torch.cuda.get_device_name(device)
-        if device.startswith("cuda")
-        else f"{device}, {os.cpu_count()} cores",
-        "precision": precision,
-        "system": platform.system(),
-        **versions(),
-    }
 
 
 def _hub_name(model: str) -> str:

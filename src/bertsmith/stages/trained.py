@@ -37,7 +37,7 @@ def train(prepared: Prepared, settings: FinetuneSettings, folder: RunFolder, con
 
 def refit(
     prepared: Prepared, tuned: FitResult, settings: FinetuneSettings, folder: RunFolder, console: Console
-) -> None:
+) -> FitResult:
     """Train anew on both splits for as many epochs as were best, and put that model in the other's place."""
     evaluation = prepared.encoded.evaluation
     assert evaluation is not None  # `FinetuneSettings` sees to it
@@ -47,7 +47,7 @@ def refit(
     rows = Encoded.concatenate([prepared.encoded.train, evaluation])
     options = dataclasses.replace(settings.fit, epochs=epochs, steps=None, minutes=None, tokens=None, keep_best=False)
     prepared.model = start_model(settings, prepared.splits)
-    _run(prepared.model, prepared, rows, settings, options, folder, console, "state-refit")
+    return _run(prepared.model, prepared, rows, settings, options, folder, console, "state-refit")
 
 
 def _run(

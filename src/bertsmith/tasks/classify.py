@@ -32,7 +32,15 @@ from bertsmith.tasks.labels import (
 from bertsmith.tasks.losses import class_loss, label_set_loss
 from bertsmith.tasks.metrics import class_scores, label_set_scores
 from bertsmith.tasks.task import Answer, Columns, Encoded, Problem, Task
-from bertsmith.tasks.texts import Texts, count_empty, encode_texts, read_texts, texts_of_inputs
+from bertsmith.tasks.texts import (
+    Texts,
+    check_text_truncation,
+    count_empty,
+    encode_texts,
+    read_texts,
+    texts_of_inputs,
+)
+from bertsmith.text.join import Truncation
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.loss import Loss
 
@@ -49,6 +57,7 @@ class Classify(Task):
     label_smoothing: share of the target spread over all labels, from 0 to below 1
     focal_gamma:     how strongly the loss leaves out what is easy; 0 is cross entropy
     class_weights:   weight of each label in the loss, 1 where not named; `learn` also takes ``"balanced"``
+    truncation:      what is cut of a text too long, as `bertsmith.text.join.arrange` says
     """
 
     labels: tuple[str, ...]
@@ -57,15 +66,23 @@ class Classify(Task):
     label_smoothing: float = 0.0
     focal_gamma: float = 0.0
     class_weights: Mapping[str, float] | None = None
+    truncation: Truncation = "longest_first"
 
     name: ClassVar[str] = "classify"
     head: ClassVar[Literal["sequence"]] = "sequence"
     metric: ClassVar[str] = "accuracy"
-    options: ClassVar[tuple[str, ...]] = ("multi_label", "label_smoothing", "focal_gamma", "class_weights")
+    options: ClassVar[tuple[str, ...]] = (
+        "multi_label",
+        "label_smoothing",
+        "focal_gamma",
+        "class_weights",
+        "truncation",
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", tuple(self.labels))
         check_loss_options(self.labels, self.label_smoothing, self.focal_gamma, self.class_weights)
+        check_text_truncation(self.truncation, self.pairs)
 
     @classmethod
     def read(cls, table: Table, columns: Columns, *, labelled: bool = True) -> Texts:
@@ -134,7 +151,7 @@ class Classify(Task):
 
     def encode(self, examples: Texts, tokenizer: Tokenizer, max_length: int) -> Encoded:
         """One sequence a row; the target ``label`` when the examples have labels."""
-        sequences = encode_texts(examples, tokenizer, max_length, self.pairs)
+        sequences = encode_texts(examples, tokenizer, max_length, self.pairs, self.truncation)
         return Encoded(
             sequences,
             np.arange(len(examples) + 1),
@@ -198,6 +215,7 @@ class Classify(Task):
             "label_smoothing": self.label_smoothing,
             "focal_gamma": self.focal_gamma,
             "class_weights": None if self.class_weights is None else dict(self.class_weights),
+            "truncation": self.truncation,
         }
 
     def examples_of_texts(self, texts: Sequence[Any]) -> Texts:

@@ -22,7 +22,15 @@ from bertsmith.tasks.insight import Insight, Regression, widest_misses
 from bertsmith.tasks.losses import squared_loss
 from bertsmith.tasks.metrics import number_scores
 from bertsmith.tasks.task import Answer, Columns, Encoded, Problem, Task
-from bertsmith.tasks.texts import Texts, count_empty, encode_texts, read_texts, texts_of_inputs
+from bertsmith.tasks.texts import (
+    Texts,
+    check_text_truncation,
+    count_empty,
+    encode_texts,
+    read_texts,
+    texts_of_inputs,
+)
+from bertsmith.text.join import Truncation
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.loss import Loss
 
@@ -31,14 +39,23 @@ SCORE_COLUMNS = ["score", "similarity", "similarity_score", "relatedness_score",
 
 @dataclass(frozen=True)
 class Regress(Task):
-    """A regressor. ``pairs``: whether it was trained on pairs of texts; ``None`` takes either."""
+    """A regressor.
+
+    pairs:      whether it was trained on pairs of texts; ``None`` takes either
+    truncation: what is cut of a text too long, as `bertsmith.text.join.arrange` says
+    """
 
     pairs: bool | None = None
+    truncation: Truncation = "longest_first"
 
     name: ClassVar[str] = "regress"
     head: ClassVar[Literal["sequence"]] = "sequence"
     continuous: ClassVar[bool] = True
     metric: ClassVar[str] = "pearson"
+    options: ClassVar[tuple[str, ...]] = ("truncation",)
+
+    def __post_init__(self) -> None:
+        check_text_truncation(self.truncation, self.pairs)
 
     @classmethod
     def read(cls, table: Table, columns: Columns, *, labelled: bool = True) -> Texts:
@@ -47,9 +64,9 @@ class Regress(Task):
 
     @classmethod
     def learn(cls, examples: Texts, **options: Any) -> Self:
-        """Nothing but whether the texts come in pairs. Raises `DataError` for a score that is not a finite number."""
+        """Whether the texts come in pairs, and the options. Raises `DataError` for a score that is no finite number."""
         cls.check_options(options)
-        task = cls(pairs=examples.pairs is not None)
+        task = cls(pairs=examples.pairs is not None, **options)
         task.targets(examples)
         return task
 
@@ -77,7 +94,7 @@ class Regress(Task):
 
     def encode(self, examples: Texts, tokenizer: Tokenizer, max_length: int) -> Encoded:
         """One sequence a row; the target ``score`` when the examples have scores."""
-        sequences = encode_texts(examples, tokenizer, max_length, self.pairs)
+        sequences = encode_texts(examples, tokenizer, max_length, self.pairs, self.truncation)
         return Encoded(
             sequences,
             np.arange(len(examples) + 1),
@@ -103,7 +120,7 @@ class Regress(Task):
         return Insight(regression=regression, mistakes=widest_misses(regression, examples.texts, examples.pairs))
 
     def settings(self) -> dict[str, Any]:
-        return {"pairs": self.pairs}
+        return {"pairs": self.pairs, "truncation": self.truncation}
 
     def examples_of_texts(self, texts: Sequence[Any]) -> Texts:
         """Strings, pairs of strings, or mappings by column name."""

@@ -193,6 +193,10 @@ class Task(ABC):
     def settings(self) -> dict[str, Any]:
         """What ``bertsmith.json`` keeps: enough for ``type(self)(**settings)`` to make this task again."""
 
+    @abstractmethod
+    def examples_of_texts(self, texts: Sequence[Any]) -> Any:
+        """Unlabelled examples of what a person passes to ``predict``: strings, pairs, or dicts by column name."""
+
     @classmethod
     def check_options(cls, given: Mapping[str, Any]) -> None:
         """Raise `SettingsError` for an option that this task does not have."""
@@ -200,10 +204,6 @@ class Task(ABC):
             if name not in cls.options:
                 hint = nearest(name, cls.options) if cls.options else "it has no options"
                 raise SettingsError(f"task {cls.name!r} has no option {name!r}; {hint}")
-
-    def examples_of_texts(self, texts: Sequence[Any]) -> Any:
-        """Unlabelled examples of what a person passes to ``predict``: strings, pairs, or dicts by column name."""
-        raise NotImplementedError
 
 
 def _joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from bertsmith.errors import DataError
+from bertsmith.errors import DataError, SettingsError, nearest
 from bertsmith.tables.columns import find_column
 from bertsmith.tables.table import Table
 from bertsmith.tasks.task import Columns
+from bertsmith.text.join import TRUNCATIONS, Truncation
 from bertsmith.text.ragged import Ragged
 from bertsmith.text.tokenizer import Tokenizer
 
@@ -138,7 +139,9 @@ def where_of_inputs(row: int) -> str:
     return f"input {row + 1}"
 
 
-def encode_texts(examples: Texts, tokenizer: Tokenizer, max_length: int, pairs: bool | None) -> Ragged:
+def encode_texts(
+    examples: Texts, tokenizer: Tokenizer, max_length: int, pairs: bool | None, truncation: Truncation
+) -> Ragged:
     """Tokens of the examples. ``pairs`` says what the task was trained on; ``None`` takes either.
 
     Raises `DataError` when single texts are given for pairs, or pairs for single texts.
@@ -147,7 +150,15 @@ def encode_texts(examples: Texts, tokenizer: Tokenizer, max_length: int, pairs: 
         trained, given = ("pairs of texts", "single texts") if pairs else ("single texts", "pairs of texts")
         way_out = "name the second with --text-pair" if pairs else "name the one with --text"
         raise DataError(f"{examples.where(0)}: trained on {trained}, but given {given}; {way_out}")
-    return tokenizer.encode(examples.texts, examples.pairs, max_length=max_length)
+    return tokenizer.encode(examples.texts, examples.pairs, max_length=max_length, truncation=truncation)
+
+
+def check_text_truncation(truncation: str, pairs: bool | None) -> None:
+    """Raise `SettingsError` for a way to cut texts that is none, or none for single texts."""
+    if truncation not in TRUNCATIONS:
+        raise SettingsError(f"truncation is {truncation!r}; {nearest(truncation, TRUNCATIONS)}")
+    if truncation == "only_second" and pairs is False:
+        raise SettingsError("truncation 'only_second' is for pairs of texts; single texts take only_first or head_tail")
 
 
 def count_empty(sequences: Ragged) -> int:
