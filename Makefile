@@ -32,7 +32,7 @@ format: $(READY)  ## put the formatting right
 	$(BIN)/ruff format
 
 bench: $(READY)  ## our training loop against transformers', side by side (takes a while)
-	$(BIN)/python bench/finetune.py --data $${BERTSMITH_DATA:-../shared/data}/cola/raw
+	$(BIN)/python bench/finetune.py
 
 clean:  ## remove caches and built packages (.venv and runs stay)
 	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

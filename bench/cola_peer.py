@@ -1,14 +1,16 @@
 """CoLA with transformers: the scores to compare ours with, on the same weights, split, seeds and budget.
 
-    python bench/cola_peer.py --data ../shared/data/cola/raw [--seeds 42 43 44] [--lr 1e-4]
+    python bench/cola_peer.py [--data ../shared/data] [--seeds 42 43 44] [--lr 1e-4]
 
 The same 90/10 split as `bertsmith finetune --validation 0.1 --seed S`, batch 32, 4 epochs, warm-up 6 %, linear
-schedule, AdamW 0.01, clipping at 1, bf16 autocast, dynamic padding. Ours: `python bench/scores.py --only cola`.
+schedule, AdamW 0.01, clipping at 1, dynamic padding, bf16 autocast where the processor has bf16 (as ours). Ours:
+`python bench/scores.py --only cola`.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from bertsmith.checkpoint import resolve
 from bertsmith.tables import read, split
 from bertsmith.text import Tokenizer
 from bertsmith.training.plan import shuffled
+from bertsmith.training.precision import cpu_has_bf16
 
 BATCH, EPOCHS = 32, 4
 COLUMNS = ["source", "label", "note", "sentence"]
@@ -28,14 +31,15 @@ Rows = tuple[list[list[int]], np.ndarray]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("BERTSMITH_DATA", "../shared/data")))
     parser.add_argument("--seeds", nargs="*", type=int, default=[42, 43, 44])
     parser.add_argument("--lr", type=float, default=1e-4)
     given = parser.parse_args()
+    folder = given.data / "cola" / "raw"
     results = []
     for seed in given.seeds:
-        train, held_in = load(given.data / "in_domain_train.tsv", seed)
-        out_of_domain = load(given.data / "out_of_domain_dev.tsv")[0]
+        train, held_in = load(folder / "in_domain_train.tsv", seed)
+        out_of_domain = load(folder / "out_of_domain_dev.tsv")[0]
         model = fit(train, seed, given.lr)
         results.append((score(model, held_in), score(model, out_of_domain)))
         print(f"seed {seed}: MCC {results[-1][0]:.3f} in domain, {results[-1][1]:.3f} out of domain", flush=True)
@@ -70,7 +74,7 @@ def fit(train: Rows, seed: int, lr: float) -> BertForSequenceClassification:
         order = shuffled(len(ids), seed, epoch)
         for low in range(0, len(ids), BATCH):
             rows = order[low : low + BATCH]
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=cpu_has_bf16()):
                 loss = model(**pad([ids[row] for row in rows]), labels=torch.from_numpy(labels[rows])).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -1,6 +1,6 @@
 """Fine-tuning speed, side by side: our loop against transformers, on the same weights, data, batches and machine.
 
-    python bench/finetune.py --data ../shared/data/cola/raw [--rounds 8]
+    python bench/finetune.py [--data ../shared/data] [--rounds 8]
 
 Three loops train the starter encoder on CoLA, 32 sentences a step, each in a process of its own that waits while the
 others work; they take turns, a block of steps each, so that a machine that slows down slows all of them.
@@ -36,7 +36,7 @@ LOOPS = {"tutorial": 6, "best": 24, "bertsmith": 48}  # steps in a block
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with CoLA's in_domain_train.tsv")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("BERTSMITH_DATA", "../shared/data")))
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--loop", choices=list(LOOPS), help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -48,6 +48,8 @@ def main() -> None:
 
 def compare(data: Path, rounds: int) -> None:
     """Let the loops take turns, and print what each took."""
+    import bertsmith  # noqa: F401  (sets how long threads spin, which all loops inherit: it speeds up the peers too)
+
     workers = {
         loop: subprocess.Popen(
             [sys.executable, __file__, "--loop", loop, "--data", str(data)],
@@ -89,8 +91,6 @@ def ask(worker: subprocess.Popen[str]) -> float:
 
 def serve(loop: str, data: Path) -> None:
     """Run blocks of a loop, one for each line on standard input."""
-    if loop == "bertsmith":
-        import bertsmith  # noqa: F401  (before torch, as the command line does: it sets how long threads spin)
     import torch
 
     torch.set_num_threads(os.cpu_count() or 1)
@@ -108,7 +108,7 @@ def read(data: Path) -> tuple[list[list[int]], list[int]]:
     from bertsmith.checkpoint import resolve
     from bertsmith.text import Tokenizer
 
-    rows = [line.split("\t") for line in (data / "in_domain_train.tsv").read_text().splitlines()]
+    rows = [line.split("\t") for line in (data / "cola" / "raw" / "in_domain_train.tsv").read_text().splitlines()]
     order = np.random.default_rng(0).permutation(len(rows))[: len(rows) * 9 // 10]
     ragged = Tokenizer.from_folder(resolve("starter")).encode([rows[i][3] for i in order])
     ids = [ragged.ids[low:high].tolist() for low, high in zip(ragged.bounds, ragged.bounds[1:], strict=False)]

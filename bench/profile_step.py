@@ -1,6 +1,6 @@
 """Where a training step's time goes: our fine-tuning loop under torch's profiler, and the page faults of each step.
 
-    python bench/profile_step.py --data ../shared/data/cola/raw [--steps 100]
+    python bench/profile_step.py [--data ../shared/data] [--steps 100]
 
 The first steps are not profiled: kernels are being made, and memory is fetched from the system.
 """
@@ -8,6 +8,7 @@ The first steps are not profiled: kernels are being made, and memory is fetched 
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import time
 from pathlib import Path
@@ -20,7 +21,7 @@ from finetune import make_stepper, read
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with CoLA's in_domain_train.tsv")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("BERTSMITH_DATA", "../shared/data")))
     parser.add_argument("--steps", type=int, default=100)
     given = parser.parse_args()
     ids, labels = read(given.data)

@@ -1,6 +1,6 @@
 """Scores on the classic tasks: one command each, from the starter encoder, on real data.
 
-    python bench/scores.py --data ../shared/data --out runs/scores [--only cola sst2 ...] [--seeds 42 43 44]
+    python bench/scores.py [--data ../shared/data] [--out runs/scores] [--only cola sst2 ...] [--seeds 42 43 44]
 
 Each task is trained by the command line that a user would type, which is printed, and scored on data it was not trained
 on. Ends with a table in Markdown.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -70,8 +71,8 @@ RECIPES = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("BERTSMITH_DATA", "../shared/data")))
+    parser.add_argument("--out", type=Path, default=Path("runs/scores"))
     parser.add_argument("--only", nargs="*", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--seeds", nargs="*", type=int, default=[42])
     given = parser.parse_args()

@@ -6,7 +6,9 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import bertsmith
@@ -63,6 +65,64 @@ def test_columns_may_be_a_list(tmp_path: Path, starter_folder: Path) -> None:
         path, tmp_path / "run", columns=["_", "label", "text"], model="starter", steps=1, validation=0
     )
     assert model.task.label_names == ("bad", "good")
+
+
+def test_values_are_told_as_the_command_line_has_them(starter_folder: Path, tmp_path: Path) -> None:
+    """Whatever Python gives them as: the run's own record is JSON, and its command is to be typed."""
+    polars = pytest.importorskip("polars")
+    model = bertsmith.finetune(
+        polars.DataFrame(ROWS),
+        tmp_path / "run",
+        model=starter_folder,
+        text="words",
+        label="mood",
+        steps=np.int64(1),
+        lr=np.float32(0.5),
+        batch_size=4.0,
+        seed=np.int64(3),
+        keep_best=np.bool_(True),
+        class_weights={"good": 2, "bad": np.float64(0.5)},
+    )
+    assert model.task.settings()["class_weights"] == {"good": 2.0, "bad": 0.5}
+    settings = json.loads((tmp_path / "run" / "metrics.json").read_text())["settings"]
+    told = {name: settings[name] for name in ("model", "steps", "lr", "batch_size", "seed", "keep_best")}
+    assert told == {
+        "model": str(starter_folder),
+        "steps": 1,
+        "lr": 0.5,
+        "batch_size": 4,
+        "seed": 3,
+        "keep_best": True,
+    }
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "--seed 3 --lr 0.5" in card
+    assert "--class-weights good=2,bad=0.5" in card
+
+
+def test_quiet_is_silent(starter_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    bertsmith.finetune(ROWS, tmp_path / "run", quiet=True, **OPTIONS)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_inspect_tells_what_a_model_is(
+    trained: tuple[bertsmith.TaskModel, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    facts = bertsmith.inspect(trained[1])
+    assert facts.about["task"] == "classify"
+    assert facts.num_weights == trained[0].num_parameters
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"lr": "1e-4"}, "lr is '1e-4'; give a number"), ({"class_weights": {"good": "much"}}, "'good=much': write")],
+)
+def test_a_value_of_a_wrong_type_is_named_before_anything_is_done(
+    options: dict[str, Any], message: str, starter_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        bertsmith.finetune(ROWS, tmp_path / "run", **{**OPTIONS, **options})
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_unknown_option_names_the_nearest(tmp_path: Path) -> None:

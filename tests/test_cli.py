@@ -164,7 +164,7 @@ def test_a_file_may_hold_every_option(tmp_path: Path, capfd: pytest.CaptureFixtu
     assert capfd.readouterr().out.splitlines()[-1].endswith("weights")
 
 
-@pytest.mark.parametrize("verb", ["quickstart", "finetune", "evaluate", "predict", "inspect"])
+@pytest.mark.parametrize("verb", ["quickstart", "vocab", "finetune", "evaluate", "predict", "inspect"])
 def test_help_of_each_verb_has_an_example_and_no_clutter(
     verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,8 +175,22 @@ def test_help_of_each_verb_has_an_example_and_no_clutter(
     assert f"    bertsmith {verb}" in shown
     assert "--config PATH" in shown
     for clutter in ("--no-", "[default: False]", "[default: None]", '""', ".path", "--empty-"):
-        assert clutter not in shown, clutter
+        assert clutter not in shown.replace("--no-answer-threshold", ""), clutter
     assert max(len(line.rstrip()) for line in shown.splitlines()) <= 100
+
+
+@pytest.mark.parametrize(
+    "words", [[], *([verb] for verb in ("quickstart", "vocab", "finetune", "evaluate", "predict", "inspect"))]
+)
+def test_examples_are_whole_lines_on_a_narrow_terminal(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run([*words, "--help"]) == 0
+    _, _, examples = capsys.readouterr().out.partition("Examples:\n\n")
+    lines = examples.partition("\n\n")[0].splitlines()
+    assert lines
+    assert all(line.startswith("    bertsmith ") for line in lines)
 
 
 def test_help_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -104,7 +104,7 @@ def test_the_data_of_the_guide_is_what_it_says(block: Block, guide_files: Path) 
     kind = task_named(block.facts["task"])
     examples = kind.read(read(block.facts["file"], columns=names), Columns())
     options = {name: True for name in block.facts.get("options", "").split(",") if name}
-    kind.learn(examples, **options).check(examples, where=block.facts["file"])
+    kind.learn(examples, **options).check(examples)
     assert len(examples) >= 3
 
 

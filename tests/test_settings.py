@@ -58,6 +58,36 @@ def test_wrong_names_are_told(values: dict[str, object], message: str) -> None:
         from_flat(Outer, values)
 
 
+def test_whole_numbers_are_numbers() -> None:
+    settings = from_flat(Outer, {"train": "a", "rate": 1, "steps": 4.0})
+    assert repr(settings.inner) == "Inner(rate=1.0, steps=4, quiet=True)"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"rate": "1e-4"}, "rate is '1e-4'; give a number"),
+        ({"rate": None}, "rate is None; give a number"),
+        ({"rate": True}, "rate is True; give a number"),
+        ({"steps": 4.5}, "steps is 4.5; give a whole number or None"),
+        ({"steps": False}, "steps is False; give a whole number or None"),
+        ({"keep_best": 1}, "keep_best is 1; give True or False"),
+        ({"name": 5}, "name is 5; give a text"),
+        ({"train": ["a"]}, r"train is \['a'\]; give a text"),
+    ],
+)
+def test_a_value_of_another_type_is_told(values: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{message}$"):
+        from_flat(Outer, {"train": "a", **values})
+
+
+def test_a_word_that_is_none_of_the_choices_names_the_nearest() -> None:
+    with pytest.raises(SettingsError, match=r"^schedule is 'linaer'; did you mean 'linear'\?$"):
+        from_flat(FinetuneSettings, {"train": "a", "out": "x", "schedule": "linaer"})
+    with pytest.raises(SettingsError, match=r"^truncation is 3; give 'longest_first' or .* or None$"):
+        from_flat(FinetuneSettings, {"train": "a", "out": "x", "truncation": 3})
+
+
 def test_a_command_names_what_differs_from_the_defaults() -> None:
     settings = Outer("my file.tsv", keep_best=True, inner=Inner(rate=2e-5, quiet=False))
     assert to_command("train", settings) == "bertsmith train --train 'my file.tsv' --keep-best --rate 2e-05 --no-quiet"
@@ -79,6 +109,7 @@ def test_a_command_of_finetune_gives_the_same_settings() -> None:
             "columns": "source,label,_,sentence",
             "schedule": "cosine",
             "max_length": 384,
+            "no_answer_threshold": -1.5,
         },
     )
     found = []

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 if TYPE_CHECKING:
-    from bertsmith.api import finetune, load
+    from bertsmith.api import finetune, inspect, load
     from bertsmith.engine import TaskModel
     from bertsmith.errors import BertsmithError
     from bertsmith.tables import Table
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = ["BertsmithError", "Table", "TaskModel", "Tokenizer", "__version__", "finetune", "load"]
+__all__ = ["BertsmithError", "Table", "TaskModel", "Tokenizer", "__version__", "finetune", "inspect", "load"]
 
 _HOMES = {
     "BertsmithError": "bertsmith.errors",
@@ -34,6 +34,7 @@ _HOMES = {
     "TaskModel": "bertsmith.engine",
     "Tokenizer": "bertsmith.text",
     "finetune": "bertsmith.api",
+    "inspect": "bertsmith.api",
     "load": "bertsmith.api",
 }
 

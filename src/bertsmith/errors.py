@@ -33,6 +33,16 @@ class TrainingError(BertsmithError):
     """Training cannot start or go on (a loss that is not finite, nothing to train on, nothing left to do)."""
 
 
+def count(number: int, what: str) -> str:
+    """A number of things; ``what`` is one of them, its noun first.
+
+    >>> count(1, "row"), count(2000, "text without tokens")
+    ('1 row', '2,000 texts without tokens')
+    """
+    noun, space, rest = what.partition(" ")
+    return f"{number:,} {noun}{'' if number == 1 else 's'}{space}{rest}"
+
+
 def nearest(name: str, valid: "list[str] | tuple[str, ...] | set[str]") -> str:
     """A hint naming the valid name nearest to a mistyped one.
 

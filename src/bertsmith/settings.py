@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+import typing
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar
 
 from bertsmith.errors import SettingsError, nearest
 
 Settings = TypeVar("Settings")
 
+_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", NoneType: "None"}
+
 
 def from_flat(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
     """Settings of a class from option values by flat name.
 
-    Raises `SettingsError` for a name that is no option, naming the nearest, and for an option that must be given.
+    A whole number is fine for an option that takes fractions, and 4.0 for one that takes whole numbers. Raises
+    `SettingsError` for a name that is no option, naming the nearest, for an option that must be given, and for a value
+    that is not of its option's type.
     """
     known = {name for name, _ in _options(kind)}
     for name in values:
@@ -78,12 +84,33 @@ def _options(kind: type) -> Iterator[tuple[str, dataclasses.Field[Any]]]:
 
 def _build(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
     arguments: dict[str, Any] = {}
+    types = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         nested = _nested(field)
         if nested is not None:
             arguments[field.name] = _build(nested, values)
         elif field.name in values:
-            arguments[field.name] = values[field.name]
+            arguments[field.name] = _fitted(field.name, values[field.name], types[field.name])
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise SettingsError(f"{field.name!r} must be given")
     return kind(**arguments)
+
+
+def _fitted(name: str, value: Any, hint: Any) -> Any:
+    """The value as the type of its option has it. Raises `SettingsError` for one that is of another type."""
+    kinds = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, UnionType) else (hint,)
+    words = [word for kind in kinds if typing.get_origin(kind) is Literal for word in typing.get_args(kind)]
+    if value in words or type(value) in kinds:
+        return value
+    if float in kinds and type(value) is int:
+        return float(value)
+    if int in kinds and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if any(isinstance(kind, type) and kind is not int and isinstance(value, kind) for kind in kinds):
+        return value
+    if isinstance(value, str) and words:
+        raise SettingsError(f"{name} is {value!r}; {nearest(value, set(words))}")
+    wanted = [repr(word) for word in words] + [
+        _NAMES.get(kind, kind.__name__) for kind in kinds if isinstance(kind, type)
+    ]
+    raise SettingsError(f"{name} is {value!r:.60}; give {' or '.join(wanted)}")

@@ -8,14 +8,21 @@ from pathlib import Path
 import pytest
 import transformers
 
-from bertsmith.checkpoint.architecture import ARCHITECTURES, describe_head, head_of, labels_of
+from bertsmith.checkpoint.architecture import (
+    PRETRAINING_HEADS,
+    TASK_HEADS,
+    describe_head,
+    head_of,
+    labels_of,
+    pretraining_kind_of,
+)
 from bertsmith.model import BertConfig
-from bertsmith.model.heads import HeadKind
+from bertsmith.model.heads import HeadKind, PretrainingKind
 
 LABELS = [f"label {number}" for number in range(12)]  # more than ten: "10" sorts before "2" as text
 
 
-@pytest.mark.parametrize("head", list(ARCHITECTURES))
+@pytest.mark.parametrize("head", list(TASK_HEADS))
 def test_transformers_reads_the_head_and_writes_it_back(tmp_path: Path, head: HeadKind) -> None:
     described = describe_head(BertConfig().to_dict(), head, LABELS, "multi_label_classification")
     (tmp_path / "config.json").write_text(json.dumps(described))
@@ -28,6 +35,15 @@ def test_transformers_reads_the_head_and_writes_it_back(tmp_path: Path, head: He
     written = json.loads((tmp_path / "config.json").read_text())
     assert head_of(written) == head
     assert labels_of(written) == LABELS
+
+
+@pytest.mark.parametrize("kind", list(PRETRAINING_HEADS))
+def test_a_head_of_pretraining_is_no_task(kind: PretrainingKind) -> None:
+    described = describe_head(BertConfig().to_dict(), kind)
+    assert hasattr(transformers, described["architectures"][0])
+    assert pretraining_kind_of(described) == kind
+    assert head_of(described) is None
+    assert pretraining_kind_of(describe_head({}, "sequence")) is None
 
 
 def test_an_encoder_alone_and_other_heads_have_no_head_here() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bertsmith.checkpoint import files
 from bertsmith.checkpoint.files import finish_writing, hold_folder, writing_folder
 from bertsmith.checkpoint.weights import write_weights
 from bertsmith.errors import OutputError
@@ -84,7 +85,33 @@ def test_a_file_that_cannot_be_written_is_told_as_the_folder(tmp_path: Path) -> 
     assert names(tmp_path) == []
 
 
-# Kills the process by SIGKILL at its nth call to the system's rename, replace, fsync, mkdir or rmtree.
+@pytest.mark.parametrize("moment", ["replace", "sync", "rmdir"])
+def test_a_reader_that_is_overtaken_loses_nothing_of_the_next_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """A reader finishes one save while its writer does the same, goes on, and declares the next one."""
+    place: object = files if moment == "sync" else os
+    call = getattr(place, moment)
+
+    def overtaken(*arguments: object) -> None:
+        monkeypatch.setattr(place, moment, call)
+        finish_writing(tmp_path)
+        declare("second")
+        call(*arguments)
+
+    def declare(content: str) -> None:
+        (tmp_path / "staging").mkdir()
+        write(tmp_path / "staging", content)
+        (tmp_path / "staging").replace(tmp_path / ".new")
+
+    declare("first")
+    monkeypatch.setattr(place, moment, overtaken)
+    finish_writing(tmp_path)
+    assert read(tmp_path) == {"second"}
+    assert names(tmp_path) == ["a.txt", "b.txt", "sub"]
+
+
+# Kills the process by SIGKILL at its nth call to the system's rename, replace, fsync, mkdir, rmdir or rmtree.
 KILLED = """
 import os, signal, shutil, sys
 from pathlib import Path
@@ -99,7 +126,8 @@ def deadly(call):
         return call(*arguments, **options)
     return counted
 from bertsmith.checkpoint.files import writing_folder
-for place, name in [(os, "rename"), (os, "replace"), (os, "fsync"), (os, "mkdir"), (shutil, "rmtree")]:
+for place, name in [(os, "rename"), (os, "replace"), (os, "fsync"), (os, "mkdir"), (os, "rmdir"),
+                    (shutil, "rmtree")]:
     setattr(place, name, deadly(getattr(place, name)))
 with writing_folder(folder) as staging:
     for name in ["a.txt", "b.txt", "sub/c.txt"]:

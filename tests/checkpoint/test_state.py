@@ -16,7 +16,7 @@ TENSORS = {
     "generator": torch.arange(9, dtype=torch.uint8),
     "half": torch.tensor([1.25], dtype=torch.bfloat16),
 }
-VALUES = {"step": 12, "rate": 0.1 + 0.2, "best": None, "history": [{"loss": float("inf")}], "name": "Ж"}
+VALUES = {"step": 12, "rate": 0.1 + 0.2, "best": None, "history": [{"loss": float("inf")}], "name": "Ж\ud83d"}
 
 
 def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -56,17 +56,23 @@ def test_a_state_that_was_cut_short_among_its_moves_is_the_new_one(tmp_path: Pat
 
 
 def test_absence_and_damage_are_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="holds no state to resume from; start the run without --resume"):
+    with pytest.raises(CheckpointError, match="holds no state to resume from; start anew with --overwrite"):
         load_state(tmp_path)
     save_state(tmp_path, TENSORS, VALUES)
     values, tensors = tmp_path / "state.json", tmp_path / "state.safetensors"
     whole = values.read_text(), tensors.read_bytes()
     values.write_text(whole[0].replace("12", "13", 1))
-    with pytest.raises(CheckpointError, match=r"state\.json: is damaged"):
+    with pytest.raises(CheckpointError, match=r"state\.json: is damaged .*; start anew with --overwrite$"):
+        load_state(tmp_path)
+    values.write_text(whole[0][:-9])
+    with pytest.raises(CheckpointError, match=r"state\.json, .* not valid JSON .*; start anew with --overwrite$"):
         load_state(tmp_path)
     values.write_text(whole[0])
     tensors.write_bytes(whole[1][:-1] + bytes([whole[1][-1] ^ 1]))
-    with pytest.raises(CheckpointError, match=r"state\.safetensors: tensor '\S+' is damaged"):
+    with pytest.raises(CheckpointError, match=r"tensor '\S+' is damaged .*; start anew with --overwrite$"):
+        load_state(tmp_path)
+    tensors.write_bytes(whole[1][:-9])
+    with pytest.raises(CheckpointError, match=r"state\.safetensors: is damaged .*; start anew with --overwrite$"):
         load_state(tmp_path)
 
 

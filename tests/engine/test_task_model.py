@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from bertsmith.engine import TaskModel
-from bertsmith.errors import CheckpointError, SettingsError
+from bertsmith.engine import TaskModel, TorchEngine
+from bertsmith.errors import CheckpointError, DataError, SettingsError
 from bertsmith.model import BertConfig, BertModel
 from bertsmith.tasks import AnswerQuestions, Choose, Classify, Regress, Tag, Task
 from bertsmith.text import Tokenizer
@@ -68,11 +70,66 @@ def test_a_saved_model_opens_with_the_same_answers(task: Task, inputs: list[Any]
     assert (tmp_path / "x" / "README.md").read_text() == "card"
 
 
+@pytest.mark.parametrize("kind", [{"norm_placement": "pre"}, {"use_relative_positions": True}], ids=["pre", "relative"])
+def test_a_model_that_transformers_cannot_compute_is_not_opened_there(kind: dict[str, Any], tmp_path: Path) -> None:
+    import transformers
+
+    model = new_model(CASES[0][0])
+    config = dataclasses.replace(model.model.config, **kind)
+    model.model = BertModel(config, "sequence", 2, torch.Generator().manual_seed(2)).eval()
+    model.save(tmp_path)
+    opened = TaskModel.open(tmp_path)
+    assert (opened.news, opened.model.config) == ([], config)
+    assert opened.predict("the cat sat") == model.predict("the cat sat")
+    for auto in (transformers.AutoModel, transformers.AutoModelForSequenceClassification, transformers.AutoConfig):
+        with pytest.raises(ValueError, match="model type `bertsmith`"):
+            auto.from_pretrained(tmp_path)
+
+
 def test_one_input_or_none() -> None:
     model = new_model(CASES[0][0])
     assert model.predict("the cat sat") == model.predict(["the cat sat"])
     assert model.predict({"text": "the cat sat"}) == model.predict(["the cat sat"])
-    assert model.predict([]) == []
+
+
+@pytest.mark.parametrize(("task", "inputs"), CASES, ids=NAMES)
+def test_nothing_is_answered_with_nothing(task: Task, inputs: list[Any]) -> None:
+    assert new_model(task).predict([]) == []
+
+
+def test_inputs_may_be_anything_to_iterate_over() -> None:
+    model, texts = new_model(CASES[0][0]), ["the cat sat", "a dog"]
+    expected = model.predict(texts)
+    assert model.predict(text for text in texts) == expected
+    assert model.predict(np.array(texts)) == expected
+    assert model.predict(tuple(texts)) == expected  # two texts, not a pair
+    polars = pytest.importorskip("polars")
+    assert model.predict(polars.Series(texts)) == expected
+    assert model.predict(polars.DataFrame({"text": texts})) == expected
+
+
+def test_labelled_rows_may_come_in_any_form(tmp_path: Path) -> None:
+    polars = pytest.importorskip("polars")
+    model = new_model(CASES[0][0])
+    rows = [{"text": "the cat sat", "label": "good"}, {"text": "a dog", "label": "bad"}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    expected = model.evaluate(str(tmp_path / "rows.jsonl"))
+    for data in (tmp_path / "rows.jsonl", rows, tuple(rows), polars.DataFrame(rows)):
+        assert model.evaluate(data) == expected
+    renamed = [{"a": row["text"], "b": row["label"], "sentence": "x"} for row in rows]
+    assert model.evaluate(renamed, text="a", label="b") == expected
+    with pytest.raises(DataError, match=r"^data \(rows in memory\), row 2: no text in column 'text'; give a text"):
+        model.evaluate([rows[0], {"text": float("nan"), "label": "bad"}])
+    with pytest.raises(DataError, match=r"^data \(rows in memory\), row 1: 'the cat'; give a mapping of column names"):
+        model.evaluate(["the cat"])
+    with pytest.raises(DataError, match=r"row 1: label 'fine' was not seen in training"):
+        model.evaluate([{"text": "a", "label": "fine"}])
+
+
+def test_pass_tokens_bound_what_is_computed_at_once(folder: Path) -> None:
+    model = TaskModel.start(folder, Regress(), seed=0, pass_tokens=7)
+    assert isinstance(model.engine, TorchEngine)
+    assert model.engine.pass_tokens == 7
 
 
 def test_answers_do_not_depend_on_their_company() -> None:
@@ -124,7 +181,7 @@ def test_the_task_of_a_folder_by_transformers(kind: str, changes: dict[str, Any]
     tokenizer.save(tmp_path, max_length=512)
     model = TaskModel.open(tmp_path)
     assert model.news == []
-    assert model.max_length == task.default_max_length
+    assert model.max_length == 512
     assert (model.task.name, model.task.label_names) == (task.name, task.label_names)
     assert getattr(model.task, "multi_label", False) == getattr(task, "multi_label", False)
 
@@ -132,10 +189,73 @@ def test_the_task_of_a_folder_by_transformers(kind: str, changes: dict[str, Any]
 # Lengths
 
 
+def test_a_published_classifier_reads_all_that_transformers_reads(tmp_path: Path) -> None:
+    import transformers
+
+    tokenizer = Tokenizer.from_vocabulary(VOCABULARY)
+    shape = transformers.BertConfig(
+        vocab_size=tokenizer.vocab_size, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, initializer_range=0.5,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        peer = transformers.BertForSequenceClassification(shape).eval()
+    peer.save_pretrained(tmp_path)
+    tokenizer.save(tmp_path, max_length=512)
+    text = "the cat sat. " * 70 + "a dog ran " * 40  # 402 tokens; what is behind the 256th matters
+    tokens = transformers.AutoTokenizer.from_pretrained(tmp_path)(text, truncation=True, return_tensors="pt")
+    assert tokens["input_ids"].shape == (1, 402)
+    with torch.inference_mode():
+        expected = peer(**tokens).logits.softmax(-1)[0].tolist()
+    opened = TaskModel.open(tmp_path)
+    assert list(opened.predict(text)[0]["probabilities"].values()) == pytest.approx(expected, abs=1e-5)
+    shorter = TaskModel.open(tmp_path, max_length=256).predict
+    with pytest.warns(UserWarning, match="^1 input cut to 256 tokens$"):
+        assert list(shorter(text)[0]["probabilities"].values()) != pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("named", "length"), [(20, 20), (512, 32), (10**30, 32), (1e30, 32), (None, 32), ("many", 32), (-1, 32)]
+)
+def test_the_length_of_a_published_model(named: Any, length: int, folder: Path) -> None:
+    """That of its tokenizer, as far as the encoder has positions."""
+    (folder / "bertsmith.json").unlink()
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_max_length": named}))
+    assert TaskModel.open(folder).max_length == length
+    path.unlink()
+    assert TaskModel.open(folder).max_length == 32
+
+
+def test_the_length_of_a_model_that_answers_can_be_another(folder: Path) -> None:
+    assert TaskModel.open(folder, max_length=9).max_length == 9
+    with pytest.raises(SettingsError, match=rf"^--max-length is 33, and {folder} has positions for 32 tokens; give 32"):
+        TaskModel.open(folder, max_length=33)
+    with pytest.raises(SettingsError, match=r"^--max-length is 2; it must be 3 or more"):
+        TaskModel.open(folder, max_length=2)
+
+
+def test_cut_rows_are_warned_of(folder: Path) -> None:
+    model = TaskModel.open(folder, max_length=4)
+    rows = [{"text": "the cat sat", "label": "good"}, {"text": "a", "label": "bad"}]
+    for ask in (lambda: model.evaluate(rows), lambda: model.predict([row["text"] for row in rows])):
+        with pytest.warns(UserWarning, match="^1 input cut to 4 tokens$") as told:
+            ask()
+        assert told[0].filename == __file__  # of the call, not of the package
+
+
 def test_lengths_by_default_are_what_the_encoder_reads(folder: Path) -> None:
     assert TaskModel.start(folder, Regress(), seed=0).max_length == 32  # of the 256 of the task
     assert TaskModel.start(folder, Regress(), seed=0, max_length=9).max_length == 9
     with pytest.raises(SettingsError, match=rf"^--max-length is 33, and {folder} has positions for 32 tokens; give 32"):
+        TaskModel.start(folder, Regress(), seed=0, max_length=33)
+
+
+def test_a_length_that_cannot_be_is_told_before_the_model_is_built(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bertsmith.engine.task_model.BertModel", None)
+    with pytest.raises(SettingsError, match="--max-length is 33"):
         TaskModel.start(folder, Regress(), seed=0, max_length=33)
 
 
@@ -202,6 +322,18 @@ def test_tensors_that_are_missing_or_misshapen_are_named(folder: Path) -> None:
     assert TaskModel.start(folder, Choose(), seed=0).news  # a new head needs none
 
 
+def test_layers_that_the_configuration_does_not_count_are_refused(folder: Path) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "num_hidden_layers": 1}))
+    message = (
+        rf"^{folder}: the weights have 'bert\.encoder\.layer\.1\..*' \(and 15 more\), the model of config\.json has "
+        "not; they are not of one model"
+    )
+    for opened in (TaskModel.open, lambda place: TaskModel.start(place, Choose(), seed=0)):
+        with pytest.raises(CheckpointError, match=message):
+            opened(folder)
+
+
 @pytest.mark.parametrize(
     "record",
     [{"task": "sing", "settings": {}}, {"task": "classify", "settings": {"voices": 4}}, {"task": "classify"}],
@@ -217,3 +349,14 @@ def test_a_tokenizer_of_another_model_is_refused(folder: Path, tmp_path: Path) -
     Tokenizer.from_vocabulary([*VOCABULARY, "zebra"]).save(tmp_path / "other", max_length=32)
     with pytest.raises(CheckpointError, match="the tokenizer has 15 tokens, the word embedding 14 rows"):
         TaskModel.open(tmp_path / "other")
+
+
+@pytest.mark.parametrize(("rows", "told"), [(14 + 127, False), (14 + 128, True)])
+def test_an_embedding_with_many_more_rows_than_tokens_is_told(rows: int, told: bool, tmp_path: Path) -> None:
+    model = new_model(CASES[0][0])
+    config = dataclasses.replace(model.model.config, vocab_size=rows)
+    model.model = BertModel(config, "sequence", 2, torch.Generator().manual_seed(2))
+    model.save(tmp_path)
+    line = f"the tokenizer has 14 tokens, the word embedding {rows} rows: make sure that they are of one model"
+    assert TaskModel.open(tmp_path).news == [line] * told
+    assert TaskModel.start(tmp_path, CASES[0][0], seed=0).news == [line] * told

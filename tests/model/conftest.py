@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -104,19 +105,42 @@ def mask_of() -> Callable[[Tensor], Tensor]:
     return mask_of
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A model and transformers' of the same head and weights, and one batch in both layouts.
+
+    peer:                transformers' model, with attention written out
+    ids, segments, mask: (B, T), padded; the mask is 1 at tokens
+    """
+
+    model: BertModel
+    peer: Any
+    batch: Batch
+    ids: Tensor
+    segments: Tensor
+    mask: Tensor
+
+
 @pytest.fixture(scope="session")
-def peer_of() -> Callable[[BertModel], Any]:
-    """transformers' model of the same head and weights, in evaluation mode, with attention written out."""
+def make_pair(
+    make_model: Callable[..., BertModel],
+    make_batch: Callable[..., Batch],
+    pad: Callable[[Tensor, Tensor], Tensor],
+    mask_of: Callable[[Tensor], Tensor],
+) -> Callable[..., Pair]:
+    """A pair of models in evaluation mode, with a batch of the given lengths."""
     transformers = pytest.importorskip("transformers")
 
-    def peer_of(model: BertModel) -> Any:
-        config = transformers.BertConfig(**model.config.to_dict(), num_labels=model.num_outputs)
-        config._attn_implementation = "eager"
-        peer = getattr(transformers, PEERS[model.head_kind])(config).eval()
-        peer.load_state_dict(to_published(model.state_dict(), model.head_kind))
-        return peer
+    def make(config: BertConfig, lengths: Sequence[int], head: HeadKind = "sequence", num_outputs: int = 3) -> Pair:
+        model, batch = make_model(config, head, num_outputs), make_batch(lengths, config)
+        published = transformers.BertConfig(**config.to_dict(), num_labels=num_outputs)
+        published._attn_implementation = "eager"
+        peer = getattr(transformers, PEERS[head])(published).eval()
+        peer.load_state_dict(to_published(model.state_dict(), head))
+        ids, segments = pad(batch.ids, batch.lengths), pad(batch.segments, batch.lengths)
+        return Pair(model, peer, batch, ids, segments, mask_of(batch.lengths))
 
-    return peer_of
+    return make
 
 
 @pytest.fixture(scope="session")

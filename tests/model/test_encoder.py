@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bertsmith.checkpoint import load_weights, read_checkpoint, to_published
-from bertsmith.model import Batch, BertConfig, BertModel, PackedLayout, PaddedLayout
+from bertsmith.checkpoint import Differences, load_weights, read_checkpoint, to_published
+from bertsmith.model import Batch, BertConfig, BertModel, PackedLayout, PaddedLayout, PooledEncoder
 from bertsmith.model.encoder import activate, initialise
 
 Maker = Callable[..., Any]
@@ -38,34 +38,25 @@ CONFIGS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
 @pytest.mark.parametrize("fields", CONFIGS.values(), ids=CONFIGS)
 def test_vectors_are_those_of_transformers(
-    fields: dict[str, Any],
-    lengths: list[int],
-    make_config: Maker,
-    make_model: Maker,
-    make_batch: Maker,
-    pad: Maker,
-    mask_of: Maker,
-    peer_of: Maker,
+    fields: dict[str, Any], lengths: list[int], make_config: Maker, make_pair: Maker
 ) -> None:
-    config = make_config(**fields)
-    model, batch = make_model(config), make_batch(lengths, config)
-    mask = mask_of(batch.lengths)
-    ids, segments = pad(batch.ids, batch.lengths), pad(batch.segments, batch.lengths)
+    pair = make_pair(make_config(**fields), lengths)
+    batch, mask = pair.batch, pair.mask.bool()
     with torch.no_grad():
-        expected = peer_of(model).bert(input_ids=ids, token_type_ids=segments, attention_mask=mask).last_hidden_state
-        packed = model.encoder(batch.ids, batch.segments, PackedLayout(batch.lengths)).last
-        padded = model.encoder(ids, segments, PaddedLayout(mask)).last
+        expected = pair.peer.bert(pair.ids, pair.mask, pair.segments).last_hidden_state
+        packed = pair.model.encoder(batch.ids, batch.segments, PackedLayout(batch.lengths)).last
+        padded = pair.model.encoder(pair.ids, pair.segments, PaddedLayout(mask)).last
     assert expected.abs().max() > 0.5  # the comparison below is of numbers of this size
-    torch.testing.assert_close(packed, expected[mask.bool()], atol=1e-5, rtol=0)
-    torch.testing.assert_close(padded[mask.bool()], expected[mask.bool()], atol=1e-5, rtol=0)
+    torch.testing.assert_close(packed, expected[mask], atol=1e-5, rtol=0)
+    torch.testing.assert_close(padded[mask], expected[mask], atol=1e-5, rtol=0)
 
 
 def test_vectors_of_the_starter_are_those_of_transformers(starter_folder: Path, pad: Maker, mask_of: Maker) -> None:
     transformers = pytest.importorskip("transformers")
     checkpoint = read_checkpoint(starter_folder)
     config = BertConfig.from_dict(checkpoint.config)
-    model = BertModel(config, "sequence", 2).eval()
-    assert not load_weights(model, checkpoint.weights, "sequence").of_encoder()
+    model = PooledEncoder(config).eval()
+    assert load_weights(model, checkpoint.weights, None) == Differences()
     peer = transformers.BertModel.from_pretrained(starter_folder, attn_implementation="eager").eval()
     generator = torch.Generator().manual_seed(0)
     lengths = torch.tensor([3, 40, 11, 1, 24, 40, 2])
@@ -78,7 +69,9 @@ def test_vectors_of_the_starter_are_those_of_transformers(starter_folder: Path, 
             expected = peer(pad(ids, lengths), mask, padded_segments)
             packed = model.encoder(ids, given, PackedLayout(lengths)).last
             padded = model.encoder(pad(ids, lengths), padded_segments, PaddedLayout(mask)).last
-            pooled = torch.tanh(model.get_submodule("head.pooler")(packed[lengths.cumsum(0) - lengths]))
+            pooled = model.pooler(PaddedLayout(mask).first(padded))
+            if given is not None:
+                assert torch.equal(model(Batch(ids, given, lengths)), model.pooler(PackedLayout(lengths).first(packed)))
         torch.testing.assert_close(packed, expected.last_hidden_state[mask.bool()], atol=1e-5, rtol=0)
         torch.testing.assert_close(padded[mask.bool()], packed, atol=1e-5, rtol=0)
         torch.testing.assert_close(pooled, expected.pooler_output, atol=1e-5, rtol=0)
@@ -98,51 +91,36 @@ def test_no_segments_are_all_zeros(make_config: Maker, make_model: Maker, make_b
 
 @pytest.mark.parametrize("packed", [True, False], ids=["packed", "padded"])
 def test_states_and_attentions_are_those_of_transformers(
-    packed: bool,
-    grouped_lengths: list[int],
-    make_config: Maker,
-    make_model: Maker,
-    make_batch: Maker,
-    pad: Maker,
-    mask_of: Maker,
-    peer_of: Maker,
+    packed: bool, grouped_lengths: list[int], make_config: Maker, make_pair: Maker
 ) -> None:
-    config = make_config(num_hidden_layers=3, max_position_embeddings=200)
-    model = make_model(config)
-    batch = make_batch(grouped_lengths, config)
-    mask = mask_of(batch.lengths).bool()
-    ids, segments = pad(batch.ids, batch.lengths), pad(batch.segments, batch.lengths)
+    pair = make_pair(make_config(num_hidden_layers=3, max_position_embeddings=200), grouped_lengths)
+    batch, mask = pair.batch, pair.mask.bool()
     with torch.no_grad():
-        expected = peer_of(model).bert(ids, mask.long(), segments, output_hidden_states=True, output_attentions=True)
+        expected = pair.peer.bert(
+            pair.ids, pair.mask, pair.segments, output_hidden_states=True, output_attentions=True
+        )  # fmt: skip
         if packed:
             layout: Any = PackedLayout(batch.lengths)
-            output = model.encoder(batch.ids, batch.segments, layout, states=True, attentions=True)
+            output = pair.model.encoder(batch.ids, batch.segments, layout, states=True, attentions=True)
         else:
             layout = PaddedLayout(mask)
-            output = model.encoder(ids, segments, layout, states=True, attentions=True)
+            output = pair.model.encoder(pair.ids, pair.segments, layout, states=True, attentions=True)
     assert len(output.states) == len(expected.hidden_states) == 4
     for ours, theirs in zip(output.states, expected.hidden_states, strict=True):
         torch.testing.assert_close(ours if packed else ours[mask], theirs[mask], atol=1e-5, rtol=0)
     assert torch.equal(output.last, output.states[-1])
-    # Which sequence a row of a group is shows when each token carries the number of its sequence.
-    owner = torch.arange(len(batch.lengths)).repeat_interleave(batch.lengths) if packed else None
-    rows = (
-        [part[:, 0, 0] for part in layout.split(layout.fill(owner)[:, None])]
-        if owner is not None
-        else [torch.arange(len(mask))]
-    )
     assert len(output.attentions) == len(expected.attentions) == 3
     for groups, theirs in zip(output.attentions, expected.attentions, strict=True):
-        seen = 0
-        for group, members in zip(groups, rows, strict=True):
-            for ours, row in zip(group, members.tolist(), strict=True):
+        seen = []
+        for ours_of_group, group in zip(groups, layout.groups, strict=True):
+            for ours, row in zip(ours_of_group, group.rows.tolist(), strict=True):
                 length = int(batch.lengths[row])
                 torch.testing.assert_close(
                     ours[:, :length, :length], theirs[row, :, :length, :length], atol=1e-5, rtol=0
                 )
                 assert not ours[:, :length, length:].any()
-                seen += 1
-        assert seen == len(batch.lengths)
+                seen.append(row)
+        assert sorted(seen) == list(range(len(batch.lengths)))
 
 
 def test_attentions_are_kept_once_with_gradient_checkpointing(
@@ -331,23 +309,14 @@ def test_the_gradient_is_the_slope_of_the_loss(
 
 
 def test_gradients_by_published_name_are_those_of_transformers(
-    grouped_lengths: list[int],
-    make_config: Maker,
-    make_model: Maker,
-    make_batch: Maker,
-    pad: Maker,
-    mask_of: Maker,
-    peer_of: Maker,
+    grouped_lengths: list[int], make_config: Maker, make_pair: Maker
 ) -> None:
-    config = make_config(max_position_embeddings=200, num_hidden_layers=3)
-    batch: Batch = make_batch(grouped_lengths, config)
-    mask, labels = mask_of(batch.lengths), torch.arange(len(grouped_lengths)) % 3
-    model = make_model(config).train()
-    peer = peer_of(model).train()
-    F.cross_entropy(model(batch), labels).backward()  # type: ignore[no-untyped-call]
-    peer(pad(batch.ids, batch.lengths), mask, pad(batch.segments, batch.lengths), labels=labels).loss.backward()
-    ours = to_published({name: one.grad for name, one in model.named_parameters()}, "sequence")
-    theirs = {name: one.grad for name, one in peer.named_parameters()}
+    pair = make_pair(make_config(max_position_embeddings=200, num_hidden_layers=3), grouped_lengths)
+    labels = torch.arange(len(grouped_lengths)) % 3
+    F.cross_entropy(pair.model.train()(pair.batch), labels).backward()  # type: ignore[no-untyped-call]
+    pair.peer.train()(pair.ids, pair.mask, pair.segments, labels=labels).loss.backward()
+    ours = to_published({name: one.grad for name, one in pair.model.named_parameters()}, "sequence")
+    theirs = {name: one.grad for name, one in pair.peer.named_parameters()}
     assert ours.keys() == theirs.keys()
     for name, gradient in theirs.items():
         torch.testing.assert_close(ours[name], gradient, atol=2e-6, rtol=1e-3, msg=f"{name}: {{}}".format)

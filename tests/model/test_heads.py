@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bertsmith.checkpoint import to_published
-from bertsmith.model import Batch, BertModel, PackedLayout, PaddedLayout
+from bertsmith.checkpoint import Differences, load_weights, to_published
+from bertsmith.model import Batch, BertModel, PackedLayout, PaddedLayout, PooledEncoder
 
 Maker = Callable[..., Any]
 
@@ -35,23 +35,14 @@ def logits_of_peer(peer: Any, head: str, ids: Tensor, segments: Tensor, mask: Te
     ("head", "num_outputs"), [("sequence", 1), ("sequence", 3), ("choice", 1), ("token", 5), ("span", 2)]
 )
 def test_logits_and_gradients_are_those_of_transformers(
-    head: Any,
-    num_outputs: int,
-    make_config: Maker,
-    make_model: Maker,
-    make_batch: Maker,
-    pad: Maker,
-    mask_of: Maker,
-    peer_of: Maker,
+    head: Any, num_outputs: int, make_config: Maker, make_pair: Maker
 ) -> None:
-    config = make_config()
-    model, batch = make_model(config, head, num_outputs).train(), make_batch(LENGTHS, config)
-    peer, mask = peer_of(model).train(), mask_of(batch.lengths)
-    ids, segments = pad(batch.ids, batch.lengths), pad(batch.segments, batch.lengths)
-    expected = logits_of_peer(peer, head, ids, segments, mask)
+    pair = make_pair(make_config(), LENGTHS, head, num_outputs)
+    model, peer, mask = pair.model.train(), pair.peer.train(), pair.mask
+    expected = logits_of_peer(peer, head, pair.ids, pair.segments, mask)
     if head in ("token", "span"):
         expected = expected[mask.bool()]
-    packed, padded = model(batch), model.logits(ids, segments, PaddedLayout(mask))
+    packed, padded = model(pair.batch), model.logits(pair.ids, pair.segments, PaddedLayout(mask))
     assert packed.shape == expected.shape
     torch.testing.assert_close(packed, expected, atol=1e-5, rtol=0)
     if head in ("token", "span"):
@@ -69,6 +60,20 @@ def test_logits_and_gradients_are_those_of_transformers(
         assert ours.keys() == theirs.keys()
         for name, gradient in theirs.items():
             torch.testing.assert_close(ours[name], gradient, atol=1e-5, rtol=1e-3, msg=f"{name}: {{}}".format)
+
+
+@pytest.mark.parametrize("head", ["sequence", "choice"])
+def test_pooled_outputs_are_those_of_transformers(head: Any, make_config: Maker, make_pair: Maker) -> None:
+    pair = make_pair(make_config(), LENGTHS, head, 1)
+    batch, layout = pair.batch, PackedLayout(pair.batch.lengths)
+    alone = PooledEncoder(pair.model.config).eval()
+    differences = load_weights(alone, to_published(pair.model.state_dict(), head), None)
+    assert differences == Differences(unexpected=("classifier.weight", "classifier.bias"))
+    with torch.no_grad():
+        expected = pair.peer.bert(pair.ids, pair.mask, pair.segments).pooler_output
+        x = pair.model.encoder(batch.ids, batch.segments, layout).last
+        for pooled in (pair.model.head.pooler(layout.first(x)), alone(batch)):
+            torch.testing.assert_close(pooled, expected, atol=1e-5, rtol=0)
 
 
 def test_dropout_before_a_head_is_where_the_published_heads_have_it(

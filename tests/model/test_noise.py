@@ -9,14 +9,14 @@ from torch import Tensor
 
 from bertsmith.model.noise import Noise
 
-FLOAT = torch.zeros(())
+CPU = torch.device("cpu")
 
 
 def draw(key: tuple[int, ...], place: int, shape: tuple[int, ...] = (1000,), rate: float = 0.5) -> Tensor:
     noise = Noise()
     noise.seed(*key)
     noise.enter(place)
-    return noise.mask(shape, rate, like=FLOAT)
+    return noise.mask(shape, rate, CPU)
 
 
 @pytest.mark.parametrize("rate", [0.001, 0.1, 0.3, 0.5, 0.9])
@@ -52,13 +52,13 @@ def test_entering_a_place_forgets_what_was_drawn() -> None:
     noise = Noise()
     noise.seed(5)
     noise.enter(2)
-    first, second = noise.mask((500,), 0.5, like=FLOAT), noise.mask((500,), 0.5, like=FLOAT)
+    first, second = noise.mask((500,), 0.5, CPU), noise.mask((500,), 0.5, CPU)
     assert not torch.equal(first, second)
     noise.enter(2)
-    assert torch.equal(noise.mask((500,), 0.5, like=FLOAT), first)
+    assert torch.equal(noise.mask((500,), 0.5, CPU), first)
     noise.seed(5)
     noise.enter(2)
-    assert torch.equal(noise.mask((500,), 0.5, like=FLOAT), first)
+    assert torch.equal(noise.mask((500,), 0.5, CPU), first)
 
 
 def test_numpy_and_torch_seeds_have_no_part_in_it() -> None:
@@ -71,13 +71,27 @@ def test_numpy_and_torch_seeds_have_no_part_in_it() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1,), (7,), (3, 5), (2, 3, 4, 4), (0,)])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
-def test_masks_come_in_any_shape_and_float(shape: tuple[int, ...], dtype: torch.dtype) -> None:
-    mask = Noise().mask(shape, 0.25, like=torch.zeros((), dtype=dtype))
+def test_masks_come_in_any_shape(shape: tuple[int, ...]) -> None:
+    mask = Noise().mask(shape, 0.25, CPU)
     assert mask.shape == shape
-    assert mask.dtype == dtype
-    scale = torch.tensor(4 / 3, dtype=dtype)
-    assert ((mask == 0) | (mask == scale)).all()
+    assert mask.dtype == torch.float32
+    assert ((mask == 0) | (mask == torch.tensor(4 / 3))).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("rate", [0.001, 0.1, 0.9])
+def test_the_scale_is_exact_in_every_format(rate: float, dtype: torch.dtype) -> None:
+    """Half the bits would round the scale: all that is kept would be too large or too small."""
+    x = torch.rand(100_000, generator=torch.Generator().manual_seed(0)).add(1).to(dtype).requires_grad_()
+    weights = torch.rand(100_000, generator=torch.Generator().manual_seed(1)).add(1)
+    dropped = Noise().drop(x, rate)
+    (gradient,) = torch.autograd.grad((dropped * weights).sum(), x)
+    kept = dropped.detach() != 0
+    scale = 1 / (1 - round(rate * 65536) / 65536)
+    assert gradient.dtype == dtype
+    for ours, whole in ((dropped.detach(), x.detach()), (gradient, weights)):
+        ratio = ours[kept].double().mean() / whole[kept].double().mean()
+        assert float(ratio) == pytest.approx(scale, rel=1e-4)
 
 
 def test_dropping_multiplies_values_and_gradients_by_one_mask() -> None:
@@ -86,7 +100,7 @@ def test_dropping_multiplies_values_and_gradients_by_one_mask() -> None:
     noise.seed(1)
     dropped = noise.drop(x, 0.4)
     noise.seed(1)
-    mask = noise.mask(x.shape, 0.4, like=x)
+    mask = noise.mask(x.shape, 0.4, CPU)
     torch.testing.assert_close(dropped, x * mask)
     (gradient,) = torch.autograd.grad(dropped.sum(), x)
     torch.testing.assert_close(gradient, mask)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from bertsmith.report.record import Curves, Report, Split
-from bertsmith.tasks.insight import Breakdown, Classes, Mistake, Regression
+from bertsmith.tasks.insight import Breakdown, Classes, Insight, Mistake, Regression
+from bertsmith.tasks.metrics import class_calibration
 
 
 def make_classes(num_classes: int, num_examples: int = 90, seed: int = 0) -> Classes:
@@ -44,10 +45,13 @@ def full_report() -> Report:
         ),
         metric="mcc",
         best_step=40,
-        classes=make_classes(2),
-        regression=Regression(gold, gold + random.normal(0, 0.3, 50)),
-        breakdowns=[Breakdown("Scores by type", "type", ["precision", "support"], [("LOC", (0.912, 1234))])],
-        mistakes=[Mistake("A wrong one.", "yes", "no", 0.987, "its pair")],
+        insight=Insight(
+            classes=make_classes(2),
+            calibration=class_calibration(make_classes(2).probabilities, make_classes(2).gold),
+            regression=Regression(gold, gold + random.normal(0, 0.3, 50)),
+            breakdowns=[Breakdown("Scores by type", "type", ["precision", "support"], [("LOC", (0.912, 1234))])],
+            mistakes=[Mistake("A wrong one.", "yes", "no", 0.987, "its pair")],
+        ),
         timing={"training": "1:58"},
         environment={"torch": "2.13.0"},
     )

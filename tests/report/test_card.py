@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import ast
 import re
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 
-from bertsmith.report.card import Card, escape_markdown, render_card, write_card
+from bertsmith.cli.app import build
+from bertsmith.report.card import _KINDS, Card, escape_markdown, render_card
 from bertsmith.report.record import Split
+from bertsmith.tasks import TASKS
 
 CARD = Card(
     name="cola",
@@ -16,8 +21,7 @@ CARD = Card(
     scores={"mcc": 0.34421, "accuracy": 0.75, "ece": float("nan")},
     labels=["bad", "good"],
     base_model="sentence-transformers/all-MiniLM-L6-v2",
-    dataset="CoLA",
-    language="en",
+    scored_on="CoLA",
     parameters=22_713_216,
     max_length=64,
     splits=[Split("train", 8551, np.array([10, 20]), 1), Split("eval", 516, np.array([10]))],
@@ -30,14 +34,12 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
-def test_the_hub_reads_its_front_matter(tmp_path: Path) -> None:
-    write_card(CARD, tmp_path)
-    data = ModelCard.load(tmp_path / "README.md").data
+def test_the_hub_reads_its_front_matter() -> None:
+    data = ModelCard(render_card(CARD)).data
     assert data.library_name == "bertsmith"
     assert data.pipeline_tag == "text-classification"
     assert data.base_model == "sentence-transformers/all-MiniLM-L6-v2"
     assert data.metrics == ["mcc", "accuracy"]
-    assert data.language == "en"
     assert "license" not in data.to_dict()
     assert data.model_name == "cola"
     assert [(one.metric_type, one.metric_value, one.dataset_name) for one in data.eval_results] == [
@@ -46,13 +48,44 @@ def test_the_hub_reads_its_front_matter(tmp_path: Path) -> None:
     ]
 
 
-def test_a_licence_is_named_when_given() -> None:
-    data = ModelCard(render_card(Card("x", "tag", license="apache-2.0"))).data
-    assert data.license == "apache-2.0"
-    assert data.eval_results is None
+def test_transformers_is_named_only_where_it_opens_the_model() -> None:
+    assert "from transformers import" in render_card(CARD)
+    told = render_card(replace(CARD, for_transformers=False))
+    assert "from transformers import" not in told
+    assert "\ntransformers has no such model" in told
 
 
-@pytest.mark.parametrize("task", ["classify", "regress", "choose", "tag", "answer"])
+def test_a_refitted_model_has_no_scores_of_its_own() -> None:
+    told = render_card(CARD)
+    assert "On CoLA (516 examples):" in told
+    assert "It learnt from 8,551 examples." in told
+    told = render_card(replace(CARD, refitted=True))
+    assert "Of a first model, on CoLA (516 examples), which it did not learn from." in told
+    assert "It learnt from 9,067 examples." in told
+    assert ModelCard(told).data.eval_results is None
+
+
+def test_every_task_has_a_card() -> None:
+    assert _KINDS.keys() == TASKS.keys()
+
+
+@pytest.mark.parametrize(("task", "pair"), [*((task, False) for task in TASKS), ("classify", True), ("regress", True)])
+def test_the_command_and_the_python_on_the_card_ask_for_the_same(task: str, pair: bool) -> None:
+    text = render_card(Card("x", task, pair=pair))
+    (command,) = blocks(text, "sh")
+    _, bound, _ = build().parse_args(shlex.split(command)[1:], print_error=False, exit_on_error=False)
+    (asked,) = bound.arguments["settings"].inputs
+    (expected,) = ast.literal_eval(re.findall(r"model\.predict\((.*)\)\)", text)[0])
+    assert asked == (tuple(expected.values()) if task == "answer" else expected)
+
+
+def test_a_model_of_any_number_of_labels_is_read_so() -> None:
+    text = render_card(Card("x", "classify", several=True))
+    assert "> 0])" in blocks(text, "python")[1]
+    assert "one of its labels" not in text
+
+
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("pair", [False, True])
 def test_code_on_the_card_is_code(task: str, pair: bool) -> None:
     text = render_card(Card('it\'s a "model"', task, pair=pair))
@@ -73,7 +106,7 @@ def test_a_thin_card_has_no_empty_parts() -> None:
 def test_labels_and_names_do_not_break_the_page() -> None:
     hostile = "a|b\n# <img src=x> `c` \x00\ud800 ---"
     text = render_card(
-        Card(hostile, "classify", labels=[hostile], settings={hostile: hostile}, dataset=hostile, place=hostile)
+        Card(hostile, "classify", {"mcc": 0.5}, labels=[hostile], settings={hostile: hostile}, scored_on=hostile)
     )
     text.encode("utf-8")
     body = ModelCard(text).content.split("---\n", 2)[2]
@@ -114,9 +147,7 @@ def test_the_transformers_code_runs(task: str, tmp_path: Path, capsys: pytest.Ca
         num_labels=1 if task == "regress" else 2,
     )
     getattr(transformers, f"BertFor{HEADS[task]}")(config).save_pretrained(tmp_path)
-    (code,) = (
-        one for one in blocks(render_card(Card("x", task, place=str(tmp_path))), "python") if "import torch" in one
-    )
+    (code,) = (one for one in blocks(render_card(Card(str(tmp_path), task)), "python") if "import torch" in one)
     capsys.readouterr()
     exec(compile(code, "card", "exec"), {})
     assert capsys.readouterr().out.endswith("\n")

@@ -6,12 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import classification_report
 
-from bertsmith.report.classifier import (
-    calibrate,
-    count_confusions,
-    score_batches,
-    score_classes,
-)
+from bertsmith.report.classifier import count_confusions, score_batches, score_classes
 from bertsmith.tasks.insight import Classes
 
 from .conftest import make_classes
@@ -22,7 +17,7 @@ def some_classes(draw: st.DrawFn) -> Classes:
     num_classes = draw(st.integers(2, 6))
     answers = draw(st.lists(st.tuples(*2 * [st.integers(0, num_classes - 1)]), min_size=1, max_size=40))
     gold, predicted = np.array(answers).T
-    return Classes([f"c{i}" for i in range(num_classes)], gold, predicted)
+    return Classes([f"c{i}" for i in range(num_classes)], gold, predicted, np.eye(num_classes)[predicted])
 
 
 @settings(max_examples=50, deadline=None)
@@ -62,11 +57,3 @@ def test_batches_grow_when_there_would_be_too_many() -> None:
     assert (len(scores), size) == (32, 32)
     scores, size = score_batches(classes, at_most=10)
     assert (len(scores), size) == (10, 100)
-
-
-def test_calibration_needs_probabilities() -> None:
-    assert calibrate(Classes(["a", "b"], np.array([0]), np.array([0]))) is None
-    sure = np.array([[0.9, 0.1]] * 10)
-    calibration = calibrate(Classes(["a", "b"], np.array([0] * 6 + [1] * 4), np.zeros(10, int), sure))
-    assert calibration is not None
-    assert calibration.error == pytest.approx(0.3)

@@ -11,7 +11,7 @@ import pytest
 from bertsmith.errors import OutputError
 from bertsmith.report.html import MAX_TEXT, render_report, write_report
 from bertsmith.report.record import Curves, Report, Split
-from bertsmith.tasks.insight import Classes, Mistake
+from bertsmith.tasks.insight import Classes, Insight, Mistake
 
 from .conftest import make_classes
 
@@ -111,11 +111,10 @@ EMPTY_PARTS = [
     ({"splits": (), "findings": None}, "data", {"Histogram of sequence lengths"}),
     ({"curves": Curves()}, "training", {"Loss by step", "Scores by step", "Learning rate by step"}),
     (
-        {"classes": None, "regression": None, "breakdowns": ()},
+        {"insight": Insight(mistakes=[Mistake("A wrong one.", "yes", "no")])},
         "answers",
         {"Confusion matrix", "MCC of each batch", "Reliability diagram", "Predicted scores against gold scores"},
     ),
-    ({"mistakes": ()}, "mistakes", set()),
     ({"settings": {}, "timing": {}, "environment": {}}, "settings", set()),
 ]
 
@@ -130,18 +129,23 @@ def test_parts_that_are_not_given_are_not_shown(
     assert whole.figures - page.figures == figures
 
 
+def test_no_mistakes_no_list_of_them(full_report: Report, full_html: str) -> None:
+    page = Page(render_report(replace(full_report, insight=replace(full_report.insight, mistakes=()))))
+    assert set(Page(full_html).headings) - set(page.headings) == {"mistakes"}
+
+
+def test_of_a_refitted_model_the_weights_are_those_of_no_step(full_report: Report, full_html: str) -> None:
+    assert any("weights of step 40, the best in MCC" in text for text in Page(full_html).texts)
+    texts = Page(render_report(replace(full_report, refit_steps=75))).texts
+    assert not any("weights of step" in text for text in texts)
+    assert any(text.endswith("trained anew on train + eval for 75 steps; scored before that") for text in texts)
+
+
 def test_title_alone_makes_a_page() -> None:
     page = Page(render_report(Report("Only a title")))
     assert page.headings == []
     assert page.figures == set()
     assert "Only a title" in page.texts
-
-
-def test_no_probabilities_no_reliability_diagram(full_report: Report) -> None:
-    assert full_report.classes is not None
-    page = Page(render_report(replace(full_report, classes=replace(full_report.classes, probabilities=None))))
-    assert "Reliability diagram" not in page.figures
-    assert "Confusion matrix" in page.figures
 
 
 HOSTILE = '<script>alert("x")</script> & \x00 \ud800 \u202e reversed {{ 7*7 }} $x^2$ #0072b2 " onload="x'
@@ -160,8 +164,10 @@ def test_hostile_texts_stay_texts(full_report: Report, tmp_path: Path) -> None:
         splits=[Split(HOSTILE, 2, np.array([3, 4]), 0, {HOSTILE: 2}, HOSTILE)],
         findings=[HOSTILE],
         curves=Curves((), (), [(1, {HOSTILE: 0.5}), (2, {HOSTILE: 0.6})]),
-        classes=Classes([HOSTILE, "", "日本語"], classes.gold, classes.predicted, classes.probabilities),
-        mistakes=[Mistake(HOSTILE, HOSTILE, HOSTILE, 0.5, HOSTILE)],
+        insight=Insight(
+            classes=Classes([HOSTILE, "", "日本語"], classes.gold, classes.predicted, classes.probabilities),
+            mistakes=[Mistake(HOSTILE, HOSTILE, HOSTILE, 0.5, HOSTILE)],
+        ),
         environment={HOSTILE: HOSTILE},
     )
     write_report(hostile, tmp_path / "report.html")
@@ -178,7 +184,7 @@ def test_long_and_right_to_left_texts(full_report: Report) -> None:
     long = "word " * 100_000
     arabic = "شكرا جزيلا"
     mistakes = [Mistake(long, "yes", "no"), Mistake(arabic, "yes", "no")]
-    html = render_report(replace(full_report, mistakes=mistakes))
+    html = render_report(replace(full_report, insight=Insight(mistakes=mistakes)))
     shown = [text for text in Page(html).texts if text.startswith("word word")]
     assert [len(text) for text in shown] == [MAX_TEXT]
     assert shown[0].endswith("…")
@@ -187,7 +193,7 @@ def test_long_and_right_to_left_texts(full_report: Report) -> None:
 
 @pytest.mark.parametrize("num_classes", [2, 12, 30, 45])
 def test_confusion_matrix_of_many_sizes(num_classes: int) -> None:
-    page = Page(render_report(Report("x", classes=make_classes(num_classes, 400))))
+    page = Page(render_report(Report("x", insight=Insight(make_classes(num_classes, 400)))))
     drawn = [text for text in page.texts if re.fullmatch(r"class \d+", text)]
     shown = min(30, num_classes)
     assert len(drawn) == num_classes + 2 * shown  # once in the table, twice beside the matrix

@@ -18,16 +18,16 @@ class Clock:
         return self.now
 
 
-def record(step: int) -> dict[str, float]:
-    return {"step": step, "loss": 0.51234, "lr": 2e-5, "tokens_per_second": 12_345.0}
+def record(step: int, planned: int) -> dict[str, float]:
+    return {"step": step, "planned_steps": planned, "loss": 0.51234, "lr": 2e-5, "tokens_per_second": 12_345.0}
 
 
 def test_plain_lines_every_few_seconds() -> None:
     clock, out = Clock(), io.StringIO()
-    with TrainingProgress(100, every=10, console=Console(file=out, width=40), clock=clock) as progress:
+    with TrainingProgress(every=10, console=Console(file=out, width=40), clock=clock) as progress:
         for step in range(1, 101):
             clock.now += 1
-            progress.log(record(step))
+            progress.log(record(step, 100))
             if step == 50:
                 progress.log({"step": step, "eval": {"mcc": 0.3456, "loss": 0.5}})
     lines = out.getvalue().splitlines()
@@ -39,18 +39,20 @@ def test_plain_lines_every_few_seconds() -> None:
 
 def test_a_resumed_run_tells_time_left_by_its_own_pace() -> None:
     clock, out = Clock(), io.StringIO()
-    with TrainingProgress(100, first_step=80, every=1, console=Console(file=out), clock=clock) as progress:
-        clock.now += 10
-        progress.log(record(90))
-    assert out.getvalue().strip().endswith("10 s  10 s left")
+    with TrainingProgress(every=1, console=Console(file=out), clock=clock) as progress:
+        for step in (80, 90):
+            clock.now += 10
+            progress.log(record(step, 100))
+    assert out.getvalue().strip().endswith("20 s  10 s left")
 
 
-def test_time_may_end_the_run() -> None:
-    clock, out = Clock(), io.StringIO()
-    with TrainingProgress(None, minutes=2, every=1, console=Console(file=out), clock=clock) as progress:
-        clock.now += 30
-        progress.log(record(7))
-    assert out.getvalue() == "step 7  loss 0.5123  rate 2.00e-5  12.3k tokens/s  30 s  1:30 left\n"
+def test_what_is_planned_may_change_on_the_way() -> None:
+    """As where minutes or tokens end the run: the number of steps is estimated."""
+    out = io.StringIO()
+    with TrainingProgress(every=0, console=Console(file=out, width=100)) as progress:
+        for step, planned in ((7, 70), (14, 56), (60, 60)):
+            progress.log(record(step, planned))
+    assert [line.split()[1] for line in out.getvalue().splitlines()] == ["7/70", "14/56", "60/60"]
 
 
 @pytest.mark.parametrize(
@@ -59,8 +61,9 @@ def test_time_may_end_the_run() -> None:
 def test_a_narrow_terminal_gets_fewer_facts_and_whole_ones(width: int, present: str, absent: str) -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=width, color_system=None)
-    with TrainingProgress(1000, console=console) as progress:
-        progress.log(record(500))
+    with TrainingProgress(console=console) as progress:
+        for step in (490, 500):
+            progress.log(record(step, 1000))
     last = next(line for line in reversed(out.getvalue().splitlines()) if "step" in line)
     assert present in last
     assert absent not in last
@@ -71,9 +74,9 @@ def test_a_narrow_terminal_gets_fewer_facts_and_whole_ones(width: int, present: 
 def test_a_bar_on_a_terminal() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=140, color_system=None)
-    with TrainingProgress(10, console=console) as progress:
+    with TrainingProgress(console=console) as progress:
         for step in range(1, 11):
-            progress.log(record(step))
+            progress.log(record(step, 10))
             if step == 5:
                 progress.log({"step": step, "eval": {"f1": 0.5}})
     shown = out.getvalue()

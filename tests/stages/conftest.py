@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import string
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from bertsmith.engine import TaskModel
 from bertsmith.model import BertConfig, BertModel
@@ -20,6 +22,8 @@ WORDS = (
     "bad", "fine", "sad", "day", "film", "it", "was", "is", "who", "where",
 )  # fmt: skip
 
+TINY_SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+
 TASKS: dict[str, Task] = {
     "classify": Classify(labels=("bad", "good", "so-so"), pairs=False),
     "pairs": Classify(labels=("no", "yes"), pairs=True),
@@ -29,6 +33,14 @@ TASKS: dict[str, Task] = {
     "tag": Tag(labels=("O", "B-PER", "I-PER")),
     "answer": AnswerQuestions(stride=8, max_question=16),
 }
+
+
+def with_tensors(folder: Path, copy: Path, *names: str) -> Path:
+    """A copy of a model's folder whose file holds more tensors."""
+    shutil.copytree(folder, copy)
+    weights = load_file(copy / "model.safetensors")
+    save_file({**weights, **{name: torch.zeros(2) for name in names}}, copy / "model.safetensors")
+    return copy
 
 
 def small_tokenizer() -> Tokenizer:
@@ -49,12 +61,9 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
             tokenizer, task = small_tokenizer(), TASKS[name]
             config = BertConfig(
                 vocab_size=tokenizer.vocab_size,
-                hidden_size=32,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                intermediate_size=64,
                 max_position_embeddings=64,
                 initializer_range=0.6,
+                **TINY_SHAPE,
             )
             model = BertModel(config, task.head, task.num_outputs, torch.Generator().manual_seed(9))
             precision = choose_precision("fp32", torch.device("cpu"))

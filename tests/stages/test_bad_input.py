@@ -161,7 +161,7 @@ def test_an_error_as_training_has_begun_leaves_nothing(words: list[str], message
     assert code == 2
     assert lines[-1].startswith("bertsmith: error: ")
     assert message in lines[-1]
-    assert sum("error" in line for line in lines) == 1
+    assert sum("error: " in line for line in lines) == 1
     assert not attempt.out.parent.exists()
 
 
@@ -347,7 +347,7 @@ def test_texts_of_which_nothing_is_left_are_counted(attempt: Attempt) -> None:
     code, lines = attempt.run("--eval", str(attempt.place / "dev.tsv"))
     assert code == 0
     assert "note: train: 4 texts without tokens" in lines
-    assert "note: eval: 1 texts without tokens" in lines
+    assert "note: eval: 1 text without tokens" in lines
     assert any(line.startswith("warning: 2 of 16 (12.5 %) train examples have an empty text") for line in lines)
     (answer,) = bertsmith.load(attempt.out).predict([""])
     assert sum(answer["probabilities"].values()) == pytest.approx(1)

@@ -7,14 +7,21 @@ import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
 
 from bertsmith.cli.app import run
 from bertsmith.settings import from_flat
-from bertsmith.stages.dry_run import padding_avoided
+from bertsmith.stages import dry_run as stage
+from bertsmith.stages.dry_run import LargestFirst, padding_avoided
+from bertsmith.stages.finetune import finetune
 from bertsmith.stages.finetune_settings import FinetuneSettings
-from bertsmith.stages.prepared import prepare
+from bertsmith.stages.outcome import Outcome, write_outcome
+from bertsmith.stages.prepared import Prepared, prepare
+from bertsmith.stages.run_folder import RunFolder
+from bertsmith.tables import Table
 from bertsmith.training import BatchPlan
 
 ROWS = [("a " * (place % 7 + 1) + "day", "up" if place % 3 else "down") for place in range(20)]
@@ -57,12 +64,14 @@ def test_the_plan_is_told_and_nothing_is_left(
     assert plan["rows in a step"] == "4"
     tokens = sum(len(text.split()) + 2 for text, _ in ROWS[:-1]) + 64  # the long one is cut to what the encoder reads
     assert plan["tokens in an epoch"] == str(tokens)
-    assert plan["sequences cut"] == "1 of 20"
+    assert plan["examples cut"] == "1"
     assert re.fullmatch(r"\d+% of the tokens that padded batches would compute", plan["padding avoided"])
-    assert re.fullmatch(r"\d+\.\d GiB at most so far", plan["memory"])
+    assert re.fullmatch(r"about \d+\.\d GiB", plan["memory"])
     assert re.fullmatch(r"[\d,]+ ms", plan["one step"])
-    for name in ("training", "each evaluation", "each save"):
-        assert plan[name].startswith("about "), name
+    assert plan["training"].startswith("about ")
+    assert re.fullmatch("4, about .* each", plan["evaluations"])  # one an epoch, and one for the report
+    assert re.fullmatch("0, about .* each", plan["saves"])  # too short a run to be saved on its way
+    assert plan["in all"].startswith("about ")
     assert captured.err.splitlines()[-1] == "dry run: everything works; nothing was kept"
     assert files_in(tmp_path) == before
 
@@ -70,8 +79,26 @@ def test_the_plan_is_told_and_nothing_is_left(
 def test_a_plan_by_the_clock(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert run([*words, "--minutes", "2"]) == 0
     plan = plan_of(capfd.readouterr().err)
-    assert plan["steps"] == "until the time is over"
-    assert re.fullmatch(r"2 minutes, about [\d,]+ steps", plan["training"])
+    assert re.fullmatch(r"about [\d,]+ \([\d.e+]+ epochs\)", plan["steps"])
+    assert plan["training"] in ("about 2:00", "about 2:01")
+
+
+@pytest.mark.parametrize(
+    ("stops", "steps"),
+    [
+        (["--tokens", "384"], "about 10 (2 epochs)"),  # two epochs of 192
+        (["--tokens", "384", "--steps", "7"], "about 7 (1.4 epochs)"),
+        (["--epochs", "2", "--minutes", "1000"], "about 10 (2 epochs)"),
+    ],
+)
+def test_the_plan_is_that_of_the_first_stop(
+    stops: list[str], steps: str, words: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*words, *stops]) == 0
+    plan = plan_of(capfd.readouterr().err)
+    assert plan["tokens in an epoch"] == "192"
+    assert plan["steps"] == steps
+    assert plan["training"].startswith("about ")
 
 
 def test_padding_avoided_is_what_padded_batches_would_hold(words: list[str], tmp_path: Path) -> None:
@@ -82,6 +109,50 @@ def test_padding_avoided_is_what_padded_batches_would_hold(words: list[str], tmp
     lengths = encoded.sequences.lengths.tolist()
     padded = sum(4 * max(lengths[row] for row in plan.step_rows(step)) for step in range(5))
     assert padding_avoided(plan, encoded) == pytest.approx(1 - sum(lengths) / padded)
+
+
+@pytest.mark.parametrize("task", ["classify", "tag", "answer"])
+def test_all_that_a_run_does_is_done(
+    task: str, tmp_path: Path, model_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores and answers of the evaluation rows, report, card and metrics, as `write_outcome` leaves them."""
+    rows: list[dict[str, Any]] = {
+        "classify": [{"text": text, "label": label} for text, label in ROWS],
+        "tag": [{"words": text.split(), "tags": ["B-PET", *["O"] * text.count(" ")]} for text, _ in ROWS],
+        "answer": [{"question": "who sat?", "context": f"the {text} cat", "answer": "cat"} for text, _ in ROWS],
+    }[task]
+    monkeypatch.setattr(stage, "_EVAL_SEQUENCES", 3)
+    left: dict[str, Any] = {}
+
+    def keep(outcome: Outcome, prepared: Prepared, folder: RunFolder) -> None:
+        write_outcome(outcome, prepared, folder)
+        left.update({path.name: path for path in folder.path.iterdir()} | {"outcome": outcome})
+        left["report"] = (folder.path / "report.html").read_text()
+
+    monkeypatch.setattr(stage, "write_outcome", keep)
+    values = {"train": Table.from_rows(rows, "train"), "eval": Table.from_rows(rows[:8], "dev"), "task": task}
+    values |= {"model": str(model_folder("classify")), "out": str(tmp_path / "x"), "dry_run": True, "batch_size": 4}
+    values |= {"max_question": 16, "stride": 4} if task == "answer" else {}
+    model = finetune(from_flat(FinetuneSettings, values), console=Console(quiet=True))
+    assert {"metrics.json", "report.html", "README.md", "log.jsonl", "model.safetensors", "state"} <= left.keys()
+    assert model.task.metric in left["outcome"].scores
+    assert 'id="training"' in left["report"]
+    assert "bertsmith finetune --train" in re.sub("<[^>]*>", "", left["report"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_pass_of_most_memory_is_the_first(words: list[str], tmp_path: Path) -> None:
+    rows = [{"text": "a day", "label": "ab"[row % 2]} for row in range(40)]
+    rows[33]["text"] = "cat " * 40
+    values = {"train": Table.from_rows(rows, "train"), "out": "x", "model": words[words.index("--model") + 1]}
+    settings = from_flat(FinetuneSettings, {**values, "validation": 0, "batch_size": 4})
+    encoded = prepare(settings).encoded.train
+    usual, plan = BatchPlan(encoded, settings.fit), LargestFirst(encoded, settings.fit)
+    assert 33 in plan.step_rows(0)
+    assert 33 not in usual.step_rows(0)
+    assert [plan.step_rows(step).tolist() for step in range(1, 10)] == [
+        usual.step_rows(step).tolist() for step in range(1, 10)
+    ]
 
 
 def test_an_earlier_run_is_left_as_it_is(words: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -10,9 +10,11 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, matthews_corrcoef
 
-from bertsmith.errors import DataError
+from bertsmith.errors import DataError, SettingsError
 from bertsmith.stages.evaluate import EvaluateSettings, evaluate
 from bertsmith.stages.options import ColumnOptions
+
+from .conftest import with_tensors
 
 Folder = Callable[[str], Path]
 LABELS = ["bad", "good", "so-so"]
@@ -90,7 +92,26 @@ def test_cut_texts_are_told_on_standard_error(
     path.write_text("text\tlabel\n" + "cat " * 100 + "\tgood\na dog\tbad\n")
     evaluate(EvaluateSettings(str(model_folder("classify")), str(path), json=True))
     captured = capsys.readouterr()
-    assert "1 of 2 sequences are cut to 64 tokens" in captured.err
+    assert captured.err == "note: 1 example cut to 64 tokens\n"
+    json.loads(captured.out)
+
+
+def test_a_shorter_length_is_taken(model_folder: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "some.tsv"
+    path.write_text("text\tlabel\nthe cat sat\tgood\na\tbad\n")
+    evaluate(EvaluateSettings(str(model_folder("classify")), str(path), json=True, max_length=4))
+    assert capsys.readouterr().err == "note: 1 example cut to 4 tokens\n"
+    with pytest.raises(SettingsError, match="--max-length is 65, and .* has positions for 64 tokens; give 64 or less"):
+        evaluate(EvaluateSettings(str(model_folder("classify")), str(path), max_length=65))
+
+
+def test_weights_that_are_not_used_are_told(
+    model_folder: Folder, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = with_tensors(model_folder("classify"), tmp_path / "x", "bert.adapter.weight")
+    evaluate(EvaluateSettings(str(folder), str(labelled), json=True))
+    captured = capsys.readouterr()
+    assert captured.err == "note: not used from the checkpoint: bert.adapter.weight\n"
     json.loads(captured.out)
 
 

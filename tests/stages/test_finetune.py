@@ -13,6 +13,7 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
+from html import unescape
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,14 @@ import bertsmith
 from bertsmith.cli.app import run
 from bertsmith.engine import TaskModel
 from bertsmith.errors import SettingsError
+from bertsmith.report.words import format_score, name_score
 from bertsmith.settings import from_flat
 from bertsmith.stages.finetune import finetune
 from bertsmith.stages.finetune_settings import FinetuneSettings
-from bertsmith.stages.prepared import prepare
+from bertsmith.stages.prepared import Prepared, prepare
 from bertsmith.text import Tokenizer
+
+from .conftest import TINY_SHAPE
 
 CHECKPOINT = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt",
               "special_tokens_map.json", "bertsmith.json", "README.md")  # fmt: skip
@@ -52,13 +56,7 @@ def encoder(model_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPa
     folder = tmp_path_factory.mktemp("encoder") / "tiny"
     tokenizer = Tokenizer.from_folder(model_folder("classify"))
     shape = BertConfig(
-        vocab_size=tokenizer.vocab_size,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=128,
-        initializer_range=0.2,
+        vocab_size=tokenizer.vocab_size, max_position_embeddings=128, initializer_range=0.2, **TINY_SHAPE
     )
     with torch.random.fork_rng():
         torch.manual_seed(3)
@@ -73,7 +71,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path
     place = tmp_path_factory.mktemp("made")
     return {
         task: (write_rows(task, place / "train", range(20)), write_rows(task, place / "dev", range(20, 30)))
-        for task in TASKS
+        for task in (*TASKS, "several")
     }
 
 
@@ -85,6 +83,11 @@ def write_rows(task: str, place: Path, seeds: range) -> Path:
     if task == "classify":
         lines = [f"the {noun} was {mood} in the {where}\t{MOODS[mood]}" for noun, mood, where in rows]
         return write(place / "classify.tsv", ["sentence\tlabel", *lines])
+    if task == "several":
+        made = [
+            {"text": f"the {noun} was {mood} in the {where}", "labels": [noun, where]} for noun, mood, where in rows
+        ]
+        return write(place / "several.jsonl", map(json.dumps, made))
     if task == "regress":
         lines = [f"the {noun} sat\tthe {mood} {noun} ran\t{list(MOODS).index(mood) + 0.25}" for noun, mood, _ in rows]
         return write(place / "regress.tsv", ["sentence1\tsentence2\tscore", *lines])
@@ -121,14 +124,16 @@ def tune(train: Any, out: Path, encoder: Path, **options: Any) -> TaskModel:
 def trained(
     made: dict[str, tuple[Path, Path]], encoder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], tuple[Path, TaskModel]]:
-    """``trained("tag")`` is the folder of a run on the made rows, and the model that it returned."""
+    """``trained("tag")`` is the folder of a run on the made rows, and the model that it returned; "several" is a
+    classifier of many labels."""
     place = tmp_path_factory.mktemp("runs")
     runs: dict[str, tuple[Path, TaskModel]] = {}
 
     def find(task: str) -> tuple[Path, TaskModel]:
         if task not in runs:
             train, dev = made[task]
-            runs[task] = (place / task, tune(train, place / task, encoder, task=task, eval=str(dev)))
+            options = {"task": "classify", "multi_label": True} if task == "several" else {"task": task}
+            runs[task] = (place / task, tune(train, place / task, encoder, eval=str(dev), **options))
         return runs[task]
 
     return find
@@ -177,12 +182,68 @@ def test_a_run_leaves_its_files_and_nothing_else(task: str, trained: Callable[[s
     (events,) = (folder / "tensorboard").iterdir()
     assert events.stat().st_size > 0
 
-    report = (folder / "report.html").read_text(encoding="utf-8")
-    assert "<svg" in report
-    assert "bertsmith finetune --train" in re.sub("<[^>]*>", "", report)
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert card.startswith("---\n")
     assert f"- {task}\n" in card
+
+
+@pytest.mark.parametrize(
+    ("task", "figures", "table"),
+    [
+        ("classify", {"Confusion matrix", "MCC of each batch", "Reliability diagram"}, "class precision recall F1"),
+        ("several", {"Reliability diagram"}, "label precision recall F1"),
+        ("regress", {"Predicted scores against gold scores"}, ""),
+        ("choose", {"Reliability diagram"}, ""),
+        ("tag", set(), "type precision recall F1"),
+        ("answer", set(), "question word exact match F1"),
+    ],
+)
+def test_the_report_tells_all_of_the_run(
+    task: str,
+    figures: set[str],
+    table: str,
+    trained: Callable[[str], tuple[Path, TaskModel]],
+    made: dict[str, tuple[Path, Path]],
+    encoder: Path,
+) -> None:
+    folder, model = trained(task)
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    page = " ".join(unescape(re.sub("<style>.*?</style>|<[^>]*>", " ", html, flags=re.DOTALL)).split())
+    name = "classify" if task == "several" else task
+    metrics = read_json(folder / "metrics.json")
+
+    assert f"<h1>{name}: {task}</h1>" in html
+    assert f"task: {name} · started from {encoder}" in page
+    (lead,) = re.findall(r'<div class="card lead"><dt>(.*?)</dt><dd>(.*?)</dd>', html)
+    assert lead == (name_score(model.task.metric), format_score(metrics["eval"][model.task.metric]))
+    assert len(re.findall('<div class="card', html)) == len(metrics["eval"])
+    train, dev = made[task]
+    assert f"bertsmith finetune --train {train} --out {folder}" in page
+    assert f"{model.max_length} tokens" in page  # the limit, which is far from these lengths
+    for source, rows in ((train, 20), (dev, 10)):
+        assert re.search(rf"{rows} [\d,]+ \d+ \d+ none {source}", page)
+    found = [finding.message for finding in prepare_again(task, train, dev, encoder).findings]
+    assert found if task in ("classify", "several") else True
+    for message in found or ["Nothing to mention."]:
+        assert message in page
+    data = {"Histogram of sequence lengths"}
+    assert set(re.findall(r'aria-label="([A-Z][^"]*)"', html)) - {"Sections"} == data | figures | {
+        "Loss by step", "Scores by step", "Learning rate by step",
+    }  # fmt: skip
+    assert table in page
+    examples, encoded = model.read(bertsmith.tables.read(dev), bertsmith.tasks.Columns())
+    mistakes = model.task.insight(model.outputs(encoded), encoded, examples).mistakes
+    shown = [unescape(one) for one in re.findall(r'<p class="text" dir="auto">(.*?)</p>', html)]
+    assert shown == [one.text for one in mistakes]
+    assert shown
+    for fact in ("batch size 4", "steps 6 (6 steps", "examples per second", "tokens per second", "torch"):
+        assert fact in page, fact
+
+
+def prepare_again(task: str, train: Path, dev: Path, encoder: Path) -> Prepared:
+    values = {"train": str(train), "eval": str(dev), "out": "x", "model": str(encoder), "task": task}
+    values |= {"task": "classify", "multi_label": True} if task == "several" else {}
+    return prepare(from_flat(FinetuneSettings, values))
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
@@ -285,6 +346,24 @@ def test_rows_in_memory_are_told_by_their_name(encoder: Path, tmp_path: Path) ->
     assert bertsmith.load(tmp_path / "x").task == model.task
 
 
+def test_the_card_names_the_file_that_was_scored(trained: Callable[[str], tuple[Path, TaskModel]]) -> None:
+    folder, _ = trained("regress")
+    assert "\nOn regress.tsv (10 examples):\n" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_folder_one_stands_in_and_the_home_folder(
+    made: dict[str, tuple[Path, Path]], encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(encoder.parent))
+    tune(made["classify"][0], Path("."), Path("~") / encoder.name, steps=1)
+    card = Path("README.md").read_text(encoding="utf-8")
+    assert f"bertsmith.load({json.dumps(tmp_path.name)})" in card
+    assert f"--out {tmp_path.name}" in card
+    assert "On the held-out part of classify.tsv (2 examples):" in card
+    assert "fine-tuned from" not in card
+
+
 # Folders that transformers wrote
 
 
@@ -374,6 +453,10 @@ def test_refit_is_a_run_on_all_rows_for_the_best_number_of_epochs(
     steps = read_json(tmp_path / "y" / "metrics.json")["steps"]
     assert (told["steps"], told["refit"]["steps"]) == (10, steps)
     assert read_json(tmp_path / "x" / "bertsmith.json")["steps"] == steps
+    card, report = ((tmp_path / "x" / name).read_text(encoding="utf-8") for name in ("README.md", "report.html"))
+    assert "Of a first model, on classify.tsv (10 examples), which it did not learn from." in card
+    assert "It learnt from 30 examples." in card
+    assert f"trained anew on train + eval for {steps} steps" in report
 
 
 # When training ends, and with what
@@ -397,6 +480,7 @@ def test_the_best_weights_are_kept(growing: Path, made: dict[str, tuple[Path, Pa
     assert metrics["metric"] == "loss"
     assert metrics["best_step"] == best
     assert metrics["eval"]["loss"] == pytest.approx(losses[best], rel=1e-6)
+    assert f"weights of step {best}, the best in loss" in (growing / "report.html").read_text(encoding="utf-8")
     scores = bertsmith.load(growing, precision="auto").evaluate(made["classify"][1])
     assert scores["loss"] == pytest.approx(losses[best], rel=1e-5)
 

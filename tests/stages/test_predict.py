@@ -15,6 +15,8 @@ from bertsmith.errors import DataError, OutputError, SettingsError
 from bertsmith.stages import predict as stage
 from bertsmith.stages.predict import PredictSettings, predict
 
+from .conftest import with_tensors
+
 Folder = Callable[[str], Path]
 TEXTS = ["the cat sat on the mat", "a sad film", "it was a good day in the park", "bad"]
 
@@ -91,7 +93,7 @@ def test_a_file_of_lines_keeps_blank_ones(
     captured = capsys.readouterr()
     answers = rows_of(captured.out)
     assert len(answers) == 5
-    assert "2 of 5 rows have an empty text" in captured.err
+    assert captured.err == "note: 2 texts without tokens\n"
     expected = peer_probabilities(folder, TEXTS[:3])
     for place, one in zip([0, 2, 4], expected, strict=True):
         assert answers[place]["probabilities"] == pytest.approx(one, abs=1e-5)
@@ -121,6 +123,34 @@ def test_a_table_is_answered_in_order_with_its_ids(
         assert many["probabilities"] == pytest.approx(one, abs=1e-5)
 
 
+@pytest.mark.parametrize("by_file", [True, False], ids=["input", "text"])
+def test_what_is_cut_is_told(
+    by_file: bool, model_folder: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Once, however many chunks are answered."""
+    monkeypatch.setattr(stage, "CHUNK", 2)
+    texts = ["the cat sat on the mat", "bad", "a sad film", "it was a good day in the park"]
+    source = tmp_path / "texts.txt"
+    source.write_text("".join(f"{text}\n" for text in texts))
+    asked: dict[str, Any] = {"input": str(source)} if by_file else {"text": tuple(texts)}
+    predict(PredictSettings(str(model_folder("classify")), max_length=7, **asked))
+    captured = capsys.readouterr()
+    assert len(rows_of(captured.out)) == 4
+    assert captured.err == "note: 2 examples cut to 7 tokens\n"
+
+
+def test_weights_that_are_not_used_are_told(
+    model_folder: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strange = with_tensors(model_folder("classify"), tmp_path / "x", "bert.adapter.weight")
+    predict(PredictSettings(str(strange), text=("bad",)))
+    assert capsys.readouterr().err == "note: not used from the checkpoint: bert.adapter.weight\n"
+    pretrained = ("cls.predictions.bias", "cls.seq_relationship.bias", "bert.pooler.dense.weight")
+    predict(PredictSettings(str(with_tensors(model_folder("tag"), tmp_path / "y", *pretrained)), text=("a cat",)))
+    assert capsys.readouterr().err == ""
+
+
 def test_after_an_error_the_earlier_output_stays(model_folder: Folder, tmp_path: Path) -> None:
     source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text('{"text": "fine"}\n{"text": null}\n')
@@ -145,6 +175,9 @@ def test_an_impossible_output_is_told_before_the_model_is_opened(tmp_path: Path)
         ({"text": ("a",), "question": ("b",)}, "give one of"),
         ({"text": ("a",), "prompt": "b"}, "give one of"),
         ({"input": "f", "prompt": "b"}, "--input and --prompt exclude each other"),
+        ({"input": "f", "question": ("b",)}, "--input and --question exclude each other"),
+        ({"input": "f", "context": ("b",)}, "--input and --context exclude each other"),
+        ({"input": "f", "ending": ("b",)}, "--text and --text-pair name its columns"),
         ({"input": "f", "text": ("a", "b")}, "name a column each"),
         ({"text": ("a",), "output": "f"}, "--output is for --input"),
         ({"ending": ("a",)}, "nothing to answer"),

@@ -15,6 +15,7 @@ from bertsmith.errors import CheckpointError, OutputError
 from bertsmith.model import BertConfig, BertModel
 from bertsmith.stages.quickstart import QUESTIONS, ask, holds_quickstart, quickstart
 from bertsmith.stages.quickstart_settings import QuickstartSettings
+from bertsmith.stages.run_folder import RunFolder
 from bertsmith.text import Tokenizer
 from bertsmith.text.pydocs import TOPICS
 
@@ -43,6 +44,7 @@ def test_the_whole_way(small_encoder: Path, tmp_path: Path, capsys: pytest.Captu
     out = tmp_path / "quick"
     out.mkdir()
     (out / "log.jsonl").write_text('{"step": 10}\n')
+    RunFolder(out).begin(train="pydocs", overwrite=False)
     told = io.StringIO()
     quickstart(
         QuickstartSettings(out=str(out), model=str(small_encoder), epochs=0.05), console=Console(file=told, width=200)
@@ -66,7 +68,20 @@ def test_another_run_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"trained on reviews\.tsv; name another --out"):
         holds_quickstart(tmp_path)
     (tmp_path / "metrics.json").write_text("{")
-    with pytest.raises(OutputError, match="something else"):
+    with pytest.raises(OutputError, match="holds what no quickstart left; name another --out"):
+        holds_quickstart(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "log.jsonl"])
+def test_what_another_left_without_metrics_is_not_replaced(name: str, tmp_path: Path) -> None:
+    """A published model, or another run that was killed, also where a quickstart had ended before it."""
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(OutputError, match="holds what no quickstart left"):
+        holds_quickstart(tmp_path)
+    (tmp_path / "metrics.json").write_text('{"settings": {"train": "pydocs"}}')
+    assert holds_quickstart(tmp_path)
+    RunFolder(tmp_path).begin(train="reviews.tsv", overwrite=True)
+    with pytest.raises(OutputError, match=r"trained on reviews\.tsv"):
         holds_quickstart(tmp_path)
 
 

@@ -134,7 +134,9 @@ RUNS: dict[str, dict[str, Any]] = {
     "best": {"steps": 9, "eval-every": 3, "save-every": 2, "keep-best": True, "metric": "loss"},
     "refit": {"epochs": 1, "eval-every": 2, "save-every": 2, "keep-best": True, "refit": True},
     "patience": {"steps": 30, "eval-every": 1, "save-every": 1, "patience": 2, "lr": 1e-12},
-    "unsaved": {"steps": 3, "validation": 0},  # it takes less than the half minute after which a state is saved
+    # These take less than the half minute after which a state is saved.
+    "unsaved": {"steps": 3, "validation": 0},
+    "clock": {"minutes": 0.005, "refit": True},
 }
 
 
@@ -195,6 +197,8 @@ def read_metrics(out: Path) -> dict[str, Any]:
     metrics: dict[str, Any] = json.loads((out / "metrics.json").read_text())
     timed = ("train_seconds", "examples_per_second", "tokens_per_second")
     assert all(metrics.pop(name) > 0 for name in timed)
+    if metrics["refit"]:
+        assert metrics["refit"].pop("train_seconds") > 0
     return metrics
 
 
@@ -251,6 +255,23 @@ def test_a_kill_at_the_last_files_can_be_resumed(
     code, _ = processes.run(words("unsaved", out, resume=True))
     assert code == 0, processes.told.read_text()
     same_outcome(out, unbroken("unsaved"))
+
+
+def test_a_refit_is_resumed_for_the_tuning_it_began_with(
+    processes: Processes, words: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    """The clock ended the tuning: once more, it might have ended at another step."""
+    out = tmp_path / "x"
+    code, _ = processes.run(words("clock", out), f"{out}/.tmp-", 2)
+    assert code == KILLED
+    tuned = story(out)
+    code, _ = processes.run(words("clock", out, resume=True))
+    assert code == 0, processes.told.read_text()
+    assert f"resuming at step {tuned[-1]['step']:,}\n" in processes.told.read_text()
+    assert story(out) == tuned
+    metrics = read_metrics(out)
+    assert metrics["steps"] == tuned[-1]["step"]
+    assert metrics["refit"]["steps"] == round(metrics["best_step"] / 6 * 9)  # batches of 24 rows, and of 34
 
 
 # What is refused
@@ -331,6 +352,18 @@ def test_a_run_that_ended_is_not_resumed_but_replaced(
     code, _ = processes.run(words("plain", out, overwrite=True))
     assert code == 0, processes.told.read_text()
     same_outcome(out, unbroken("plain"))
+
+
+def test_a_model_without_a_run_is_not_resumed(
+    processes: Processes, words: Callable[..., list[str]], model_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "x"
+    shutil.copytree(model_folder("classify"), out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    code, _ = processes.run(words("plain", out, resume=True))
+    assert code == 2
+    assert processes.message.startswith(f"bertsmith: error: {out}: holds a model and no run that was stopped")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_a_mistaken_overwrite_leaves_the_earlier_run(

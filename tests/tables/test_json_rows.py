@@ -31,6 +31,9 @@ def test_a_single_line_a_list_and_an_object_under_data() -> None:
         ('[{"a": 1}, "b"]', r"x, item 2: a JSON string where an object"),
         ("[]", "an empty list"),
         ("3", "a JSON number, not objects"),
+        ('{"a": 1}\n{"a": ' + "[" * 100_000 + "\n", r"x, line 2: JSON nested too deeply"),
+        ('{"a": 1}\n{"a": ' + "1" * 5000 + "}\n", r"x, line 2: a number of too many digits"),
+        ('{"a": ' + "1" * 5000 + "}", r"x, line 1: a number of too many digits"),
     ],
 )
 def test_what_is_no_row_is_named(text: str, message: str) -> None:
@@ -47,7 +50,7 @@ def test_squad_2_has_questions_without_an_answer() -> None:
     answered = {"id": "1", "question": "What is old?", "answers": [{"text": "Rome", "answer_start": 0}]}
     impossible = {"id": "2", "question": "Who?", "answers": [], "is_impossible": True}
     table = parse_json(squad(answered, impossible), "x")
-    assert table.row(0) == {
+    assert {name: values[0] for name, values in table.columns.items()} == {
         "id": "1",
         "title": "T",
         "context": "Rome is old.",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import importlib.util
 import json
 import lzma
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,28 +108,50 @@ def write(folder: Path, name: str, text: str, encoding: str = "utf-8") -> Path:
     return path
 
 
-@pytest.mark.parametrize(("suffix", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)])
+def zst(content: bytes) -> bytes:
+    """A frame that does not state its size, as ``zstd`` makes of what is piped into it."""
+    packer = pytest.importorskip("zstandard").ZstdCompressor().compressobj()
+    packed: bytes = packer.compress(content) + packer.flush()
+    return packed
+
+
+PACKERS = [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress), ("zst", zst)]
+
+
+@pytest.mark.parametrize(("suffix", "pack"), PACKERS)
 def test_packed_files(tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]) -> None:
     path = tmp_path / f"x.tsv.{suffix}"
     path.write_bytes(pack(b"text\tlabel\na\t1\n"))
     assert read(path).columns == {"text": ["a"], "label": ["1"]}
+    path.write_bytes(path.read_bytes() + pack(b"b\t2\n") + pack(b"c\t3\n"))
+    assert read(path).columns == {"text": ["a", "b", "c"], "label": ["1", "2", "3"]}
 
 
-def test_zst_is_unpacked_or_says_how(tmp_path: Path) -> None:
-    path = tmp_path / "x.tsv.zst"
-    if importlib.util.find_spec("zstandard") is None:
-        path.write_bytes(b"\x28\xb5\x2f\xfd")
-        with pytest.raises(DataError, match=r"x\.tsv\.zst: zstandard is not installed; unpack the file with"):
+@pytest.mark.parametrize(("suffix", "pack"), PACKERS)
+def test_a_packed_file_cut_short_or_damaged_is_named(
+    tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]
+) -> None:
+    """Wherever the cut is but between two streams, which leaves a whole file."""
+    path = tmp_path / f"x.tsv.{suffix}"
+    first = pack(b"text\tlabel\n" + b"".join(b"%d\t1\n" % number for number in range(50)))
+    whole = first + pack(b"a\t1\n" * 9)
+    message = rf"^{path}: damaged or not really \.{suffix} \([^\n]+\); copy or pack it again$"
+    for size in range(1, len(whole)):
+        path.write_bytes(whole[:size])
+        if size != len(first):
+            with pytest.raises(DataError, match=message):
+                read(path)
+    for content in (b"text\tlabel\na\t1\n", whole + b"more"):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=message):
             read(path)
-    else:
-        path.write_bytes(importlib.import_module("zstandard").compress(b"text\tlabel\na\t1\n"))
-        assert read(path).column("text") == ["a"]
 
 
-def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "x.tsv.gz"
-    path.write_bytes(gzip.compress(b"text\tlabel\na\t1\n" * 100)[:-9])
-    with pytest.raises(DataError, match=r"x\.tsv\.gz: damaged or not really \.gz"):
+def test_zst_without_its_package_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    path = tmp_path / "x.tsv.zst"
+    path.write_bytes(b"\x28\xb5\x2f\xfd")
+    with pytest.raises(DataError, match=r"x\.tsv\.zst: zstandard is not installed; unpack the file with"):
         read(path)
 
 
@@ -189,12 +211,21 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
     write(tmp_path, "train.tsv", "text\na\n")
     with pytest.raises(DataError, match=r"no such file; did you mean 'train\.tsv'\?"):
         read(tmp_path / "trian.tsv")
-    with pytest.raises(DataError, match=r"its folder holds train\.tsv"):
+    with pytest.raises(DataError, match=r"its folder holds train\.tsv$"):
         read(tmp_path / "zzz.parquet")
     with pytest.raises(DataError, match="does not exist either"):
         read(tmp_path / "no" / "x.tsv")
-    with pytest.raises(DataError, match=r"a folder, not a file; name one file in it \(train\.tsv\)"):
+    with pytest.raises(DataError, match=r"a folder, not a file; name one file in it \(train\.tsv\)$"):
         read(tmp_path)
+    for name in ("data (1).tsv", "a", "b"):
+        (tmp_path / "many" / "folders" / name).mkdir(parents=True)
+    write(tmp_path / "many", "data (2).tsv", "text\na\n")
+    with pytest.raises(DataError, match=r"its folder holds data \(2\)\.tsv, folders/$"):
+        read(tmp_path / "many" / "zzz.parquet")
+    with pytest.raises(DataError, match=r"name one file in it \(a/, b/, data \(1\)\.tsv/\)$"):
+        read(tmp_path / "many" / "folders")
+    with pytest.raises(DataError, match=r"name one file in it \(nothing\)$"):
+        read(tmp_path / "many" / "folders" / "a")
 
 
 @pytest.mark.parametrize("name", ["x.tsv", "x.csv", "x.jsonl", "x.json", "x.conll", "x.txt"])

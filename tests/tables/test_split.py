@@ -87,12 +87,20 @@ def test_single_examples_of_a_class_stay_in_train() -> None:
 
 def test_continuous_labels_are_split_by_quantiles() -> None:
     scores = [float(value) / 7 for value in range(1000)]
-    _, held = split(scores, 0.1, 0)
+    _, held = split(scores, 0.1, 0, continuous=True)
     assert np.histogram(held, bins=10, range=(0, 1000))[0].tolist() == [10] * 10
 
 
-def test_no_labels() -> None:
-    train, held = split(None, 0.25, 3, num_rows=8)
+def test_many_classes_with_numbers_for_names_are_classes() -> None:
+    """The task says whether labels are a scale: three rows in each of 300 classes leave two of each to train on."""
+    labels = [row % 300 for row in range(900)]
+    train, held = split(labels, 1 / 3, 0)
+    assert Counter(labels[row] for row in held) == dict.fromkeys(range(300), 1)
+    assert len(train) == 600
+
+
+def test_rows_all_alike() -> None:
+    train, held = split([()] * 8, 0.25, 3)
     assert (len(train), len(held)) == (6, 2)
 
 

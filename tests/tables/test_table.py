@@ -24,8 +24,16 @@ def test_a_row_knows_its_line_after_selection() -> None:
     assert picked.where(0) == "train.tsv, line 5"
 
 
-def test_without_lines_a_row_is_named_by_number() -> None:
-    assert Table.from_rows([{"x": 1}], path="train.parquet").where(0) == "train.parquet, row 1"
+def test_without_lines_a_row_is_named_by_its_number_in_the_source() -> None:
+    table = Table.from_rows([{"x": number} for number in range(9)], path="train.parquet")
+    assert table.where(0) == "train.parquet, row 1"
+    assert table.select([4, 7]).where(1) == "train.parquet, row 8"
+    assert table.select(range(3, 9)).select(np.array([0, 5])).where(1) == "train.parquet, row 9"
+
+
+def test_a_row_that_is_no_mapping_is_named() -> None:
+    with pytest.raises(DataError, match=r"^rows in memory, row 2: 'ab'; give a mapping of column names to values"):
+        Table.from_rows([{"x": 1}, "ab"])  # type: ignore[list-item]
 
 
 def test_unknown_column_names_the_nearest() -> None:

@@ -36,8 +36,9 @@ def test_empty_last_columns_mean_fewer_endings() -> None:
         {"prompt": "a", "ending0": "x", "ending1": "y", "ending2": "z", "label": 2},
         {"prompt": "a", "ending0": "x", "ending1": "y", "ending2": "", "label": 0},
         {"prompt": "a", "ending0": "x", "ending1": "y", "ending2": None, "label": 0},
+        {"prompt": "a", "ending0": "x", "ending1": "y", "ending2": float("nan"), "label": 0},
     ]
-    assert [len(one) for one in questions(rows).endings] == [3, 2, 2]
+    assert [len(one) for one in questions(rows).endings] == [3, 2, 2, 2]
 
 
 @pytest.mark.parametrize("label", [2, -1, "x", None, "1.5", 1.5])
@@ -50,7 +51,7 @@ def test_a_label_out_of_range_is_named(label: Any) -> None:
 @pytest.mark.parametrize(
     ("endings", "message"),
     [
-        (["only"], r"row 1: 1 ending\(s\); a choice needs two or more"),
+        (["only"], r"row 1: 1 ending; a choice needs two or more"),
         ([], "row 1: 0 ending"),
         (["a", "", "b"], "row 1: an empty ending stands before others"),
         ("ab", "row 1: the endings are 'ab'; give a list"),

@@ -55,6 +55,12 @@ def test_from_rows_to_scores(tokenizer: Tokenizer) -> None:
     assert task.scores(outputs, encoded, examples)["accuracy"] == 0.5
 
 
+def test_what_is_cut_counts_by_question(tokenizer: Tokenizer) -> None:
+    encoded = Choose().encode(questions(RAGGED), tokenizer, 6)
+    assert encoded.sequences.cut.tolist() == [0, 3, 0, 3, 1]
+    assert encoded.cut.tolist() == [3, 4]
+
+
 def test_loss_of_a_batch_in_another_order(tokenizer: Tokenizer) -> None:
     examples = questions(RAGGED)
     task = Choose.learn(examples)
@@ -102,6 +108,9 @@ def test_insight_of_choices(tokenizer: Tokenizer) -> None:
         ("a dog", "is good", "sat on the mat"),  # 0.69
     ]
     assert insight.mistakes[1].confidence == pytest.approx(1 / (1 + np.exp(-1)))
+    assert insight.calibration is not None
+    assert insight.calibration.count.sum() == 3
+    assert insight.calibration.error == task.scores(outputs, task.encode(examples, tokenizer, 16), examples)["ece"]
     outputs[:2] = [1.0, 0.0]
     insight = task.insight(outputs, task.encode(examples, tokenizer, 16), examples)
     (by_count,) = insight.breakdowns

@@ -164,6 +164,7 @@ def test_an_impossible_truncation(truncation: Any, message: str) -> None:
             ("sentence2", "sentence1"),
         ),
         (["text", "answer", "label"], Columns(text_pair="answer"), ("text", "answer")),
+        (["text", "text_pair", "label"], Columns(), ("text", "text_pair")),
     ],
 )
 def test_text_columns(names: list[str], columns: Columns, expected: tuple[str, str | None]) -> None:
@@ -177,8 +178,23 @@ def test_texts_to_predict() -> None:
     assert task.examples_of_texts([("a", "b")]).pairs == ["b"]
     assert task.examples_of_texts([{"sentence1": "a", "sentence2": "b"}]).pairs == ["b"]
     assert len(task.examples_of_texts([])) == 0
-    with pytest.raises(DataError, match="input 2: give all texts as strings"):
-        task.examples_of_texts([("a", "b"), "c"])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ([("a", "b"), "c"], "input 2: a text where the first is a pair; give all inputs alike"),
+        (["a", {"text": "c"}], "input 2: a mapping where the first is a text"),
+        (["a", "b", None], "input 3: None is no text; give a text, a pair of texts, or a mapping"),
+        ([float("nan")], "input 1: nan is no text"),
+        ([("a", None)], r"input 1: \('a', None\) is no text"),
+        ([{"text": "a"}, {"text": None}], "input, row 2: no text in column 'text'"),
+    ],
+)
+def test_inputs_that_are_no_texts(inputs: list[Any], message: str) -> None:
+    for task in (learnt(), Regress()):
+        with pytest.raises(DataError, match=f"^{message}"):
+            task.examples_of_texts(inputs)
 
 
 def test_a_label_not_seen_in_training_is_named_before_the_model_runs(tokenizer: Tokenizer) -> None:
@@ -186,7 +202,7 @@ def test_a_label_not_seen_in_training_is_named_before_the_model_runs(tokenizer: 
     examples = Classify.read(table(rows, "dev.tsv"), Columns())
     message = "dev.tsv, line 6: label 'poz' was not seen in training; did you mean 'pos'"
     with pytest.raises(DataError, match=message):
-        learnt().check(examples, where="--eval")
+        learnt().check(examples)
     with pytest.raises(DataError, match=message):
         learnt().encode(examples, tokenizer, 16)
 
@@ -199,8 +215,9 @@ def test_one_class_only() -> None:
 def test_an_empty_label_and_an_absent_text_are_named() -> None:
     with pytest.raises(DataError, match=r"train.tsv, line 3: the label is empty"):
         learnt([ROWS[0], {"sentence": "x", "label": " "}])
-    with pytest.raises(DataError, match=r"train.tsv, line 3: no text in column 'sentence'"):
-        learnt([ROWS[0], {"label": "neg"}])
+    for missing in ({}, {"sentence": float("nan")}):
+        with pytest.raises(DataError, match=r"train.tsv, line 3: no text in column 'sentence'"):
+            learnt([ROWS[0], {"label": "neg"} | missing])
 
 
 def test_a_text_without_tokens_is_counted_and_allowed(tokenizer: Tokenizer) -> None:
@@ -208,9 +225,9 @@ def test_a_text_without_tokens_is_counted_and_allowed(tokenizer: Tokenizer) -> N
     examples = task.examples_of_texts(["cat", "", "\u200b \x00"])
     encoded = task.encode(examples, tokenizer, 16)
     assert encoded.sequences.lengths.tolist() == [3, 2, 2]
-    assert encoded.counts["texts without tokens"] == 2
+    assert encoded.counts["text without tokens"] == 2
     pairs = Classify(["a", "b"]).examples_of_texts([("cat", ""), ("", "cat"), ("a", "b")])
-    assert Classify(["a", "b"]).encode(pairs, tokenizer, 16).counts["texts without tokens"] == 2
+    assert Classify(["a", "b"]).encode(pairs, tokenizer, 16).counts["text without tokens"] == 2
 
 
 @pytest.mark.parametrize(
@@ -244,12 +261,13 @@ def test_what_the_checkpoint_and_the_report_ask() -> None:
     task = Classify.learn(examples)
     assert (task.label_names, task.problem) == (("neg", "neutral", "pos"), "single_label_classification")
     assert task.count_labels(examples) == {"neg": 1, "neutral": 1, "pos": 2}
-    assert examples.strata == ["pos", "neg", "pos", "neutral"]
-    numbers = Classify.read(table([{"text": "a", "label": "1"}, {"text": "b", "label": 0.0}]), Columns())
-    assert numbers.strata == [1, 0]
+    assert Classify.strata(examples) == [("pos",), ("neg",), ("pos",), ("neutral",)]
+    numbers = Classify.read(table([{"text": "a", "label": "1"}, {"text": "b", "label": 1.0}]), Columns())
+    assert Classify.strata(numbers) == [("1",), ("1",)]
     many = Classify(["a", "b"], multi_label=True)
     rows = Classify.read(table([{"text": "x", "labels": "a|b"}, {"text": "y", "labels": "b"}]), Columns())
     assert (many.problem, many.count_labels(rows)) == ("multi_label_classification", {"a": 1, "b": 2})
+    assert many.label_sets(rows) == [["a", "b"], ["b"]]
 
 
 def test_insight_of_classes(tokenizer: Tokenizer) -> None:
@@ -268,6 +286,9 @@ def test_insight_of_classes(tokenizer: Tokenizer) -> None:
         ("good dog", "pair 2", "pos", "neg"),
     ]
     assert insight.mistakes[1].confidence == pytest.approx(np.e / (np.e + 2))
+    assert insight.calibration is not None
+    assert insight.calibration.count.sum() == 4
+    assert insight.calibration.error == task.scores(outputs, task.encode(examples, tokenizer, 16), examples)["ece"]
 
 
 def test_insight_of_many_labels(tokenizer: Tokenizer) -> None:
@@ -285,3 +306,6 @@ def test_insight_of_many_labels(tokenizer: Tokenizer) -> None:
         ("a cat", "fear, joy", "joy"),
     ]
     assert insight.mistakes[1].confidence == pytest.approx(1 / (1 + np.exp(-2)))  # that fear does not hold
+    assert insight.calibration is not None
+    assert insight.calibration.count.sum() == 6
+    assert insight.calibration.error == task.scores(outputs, task.encode(examples, tokenizer, 16), examples)["ece"]

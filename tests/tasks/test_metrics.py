@@ -10,6 +10,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from bertsmith.tasks.metrics import (
+    LESS_IS_BETTER,
     calibration,
     class_scores,
     f1_binary,
@@ -51,6 +52,20 @@ def test_mcc_worked_by_hand() -> None:
     # 3 true and 1 false positive, 5 true and 1 false negative
     assert mcc(gold, predicted) == pytest.approx((3 * 5 - 1 * 1) / np.sqrt(4 * 4 * 6 * 6))
     assert mcc(gold, np.ones(10, int)) == 0.0
+
+
+def test_every_score_is_better_greater_or_less() -> None:
+    """A perfect answer scores at least as well as a wrong one by each score of every kind."""
+    gold = np.array([0, 1, 1, 0])
+    right, wrong = np.eye(2)[gold], np.eye(2)[1 - gold]
+    found = [
+        (class_scores(right, gold), class_scores(wrong, gold)),
+        (label_set_scores(right, right), label_set_scores(wrong, right)),
+        (number_scores(gold * 1.0, gold * 1.0), number_scores(1.0 - gold, gold * 1.0)),
+    ]
+    for best, worst in found:
+        for name in best:
+            assert (best[name] < worst[name]) == (name in LESS_IS_BETTER), name
 
 
 def test_mcc_by_batch_is_mcc_of_each_run_of_rows() -> None:

@@ -43,7 +43,7 @@ def test_a_score_that_is_no_finite_number_is_named(score: Any, tokenizer: Tokeni
     examples = Regress.read(table([1.0, score]), Columns())
     for attempt in (
         lambda: Regress.learn(examples),
-        lambda: Regress().check(examples, where="--eval"),
+        lambda: Regress().check(examples),
         lambda: Regress().encode(examples, tokenizer, 16),
     ):
         with pytest.raises(DataError, match=r"^sts.csv, line 2: the score is .* number"):
@@ -56,7 +56,9 @@ def test_regression_has_no_options() -> None:
 
 
 def test_continuous_scores_can_be_stratified() -> None:
-    assert Regress.read(table(["0.5", "4"]), Columns()).strata == [0.5, 4.0]
+    examples = Regress.read(table(["0.5", "4"]), Columns())
+    assert Regress.strata(examples) == [0.5, 4.0]
+    assert Regress().count_labels(examples) == {}
 
 
 def test_insight_of_scores(tokenizer: Tokenizer) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bertsmith.errors import TokenizerError
-from bertsmith.text.join import TRUNCATIONS, arrange, range_places
+from bertsmith.text.join import TRUNCATIONS, arrange, range_places, windows
 from bertsmith.text.ragged import bounds_of
 
 CLS, SEP = 1000, 1001
@@ -108,6 +108,25 @@ def test_pairs_as_transformers_cuts_them(truncation, max_length, tokenizer, tmp_
         assert ragged.segments.tolist() == expected["token_type_ids"][0], (a, b)
         fitted += 1
     assert fitted == 64 if truncation == "longest_first" else 0 < fitted <= 64
+
+
+@pytest.mark.parametrize(("max_length", "stride"), [(9, 0), (9, 2), (12, 5), (60, 2)])
+def test_windows_are_those_of_transformers(max_length, stride, tokenizer, tmp_path_factory) -> None:
+    """Contexts of many lengths behind questions of several, so that rooms differ."""
+    transformers = pytest.importorskip("transformers")
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer.save(folder)
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)
+    questions = [" ".join("xyz"[: count % 4]) for count in range(60)]
+    contexts = [" ".join(itertools.islice(itertools.cycle("abcdefghijk"), count)) for count in range(60)]
+    options = {"max_length": max_length, "stride": stride, "truncation": "only_second"}
+    expected = theirs(questions, contexts, return_overflowing_tokens=True, **options)
+    ids, bounds = tokenizer.encode_pieces(contexts)
+    room = np.array([max_length - 3 - count % 4 for count in range(60)])
+    rows, starts, ends = windows(bounds, room, stride)
+    assert rows.tolist() == expected["overflow_to_sample_mapping"]
+    parts = [row[row.index(tokenizer.sep_id) + 1 : -1] for row in expected["input_ids"]]
+    assert [ids[start:end].tolist() for start, end in zip(starts, ends, strict=True)] == parts
 
 
 def test_head_and_tail_of_512_are_128_and_382() -> None:

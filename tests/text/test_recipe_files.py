@@ -10,7 +10,7 @@ import pytest
 
 from bertsmith.errors import OutputError, TokenizerError
 from bertsmith.text.recipe import AddedToken, Recipe
-from bertsmith.text.recipe_files import read_folder, read_json, write_folder
+from bertsmith.text.recipe_files import read_folder, read_tokenizer_json, write_folder
 from bertsmith.text.tokenizer import Tokenizer
 
 SETTINGS = [(True, None, True), (False, None, True), (True, False, True), (False, True, False)]
@@ -138,9 +138,7 @@ def test_what_is_refused(tmp_path, document, place, value, message) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"model":\n oops}', "line 2, column 2: not JSON"),
-        (b"[1]", "a JSON list, not an object"),
-        (b'{"a": "\xff"}', "not UTF-8"),
+        (b'{"model":\n oops}', "line 2, column 2: not valid JSON"),
         (b"{}", "a WordPiece tokenizer|only BERT's WordPiece"),
         (b'{"model": []}', "only BERT's WordPiece"),
         (b'{"model": "x"}', "not laid out as a tokenizer.json"),
@@ -149,7 +147,7 @@ def test_what_is_refused(tmp_path, document, place, value, message) -> None:
 def test_broken_json(tmp_path, content, message) -> None:
     (tmp_path / "tokenizer.json").write_bytes(content)
     with pytest.raises(TokenizerError, match=message):
-        read_json(tmp_path / "tokenizer.json")
+        read_tokenizer_json(tmp_path / "tokenizer.json")
 
 
 def test_a_folder_without_a_tokenizer(tmp_path) -> None:
@@ -164,6 +162,44 @@ def test_settings_beside_a_vocabulary(tmp_path, vocabulary) -> None:
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
     expected = Recipe.of_vocabulary(vocabulary, lowercase=False, strip_accents=True, tokenize_chinese_chars=False)
     assert read_folder(tmp_path) == expected
+
+
+ADDED = {"<e1>": 0, "a dog": 1}  # by place after the vocabulary
+LISTED = [{"content": "<e1>", "special": True, "normalized": False}, {"content": "a dog", "normalized": True}]
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_tokens_added_to_a_vocabulary_are_as_in_transformers(tmp_path, vocabulary, listed) -> None:
+    """``added_tokens.json`` holds them in old folders, ``tokenizer_config.json`` in newer ones, which counts first."""
+    size = len(vocabulary)
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    added = {"<e2>": size} if listed else {token: size + place for token, place in ADDED.items()}
+    (tmp_path / "added_tokens.json").write_text(json.dumps(added))
+    if listed:
+        decoder = {str(size + place): token for place, token in enumerate(LISTED)}
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": decoder}))
+    tokenizer = Tokenizer.from_folder(tmp_path)
+    assert tokenizer.vocabulary == [*vocabulary, *ADDED]
+    assert tokenizer.tokens("the<e1>cat A DOG") == ["the", "<e1>", "cat", "a dog"]
+    theirs = pytest.importorskip("transformers").AutoTokenizer.from_pretrained(tmp_path)
+    for text in ("the<e1>cat A DOG", "a dogs <e2>", "a <E1> a\u0301 dog"):
+        assert theirs(text)["input_ids"] == tokenizer.encode([text]).ids.tolist()
+
+
+@pytest.mark.parametrize(
+    ("added", "message"),
+    [
+        ({"<e1>": 10_000}, r"added_tokens\.json: the added token '<e1>' has id 10000"),
+        ({"<e1>": "x"}, r"added_tokens\.json: not laid out as added tokens"),
+        ({"<e1>": None}, r"added_tokens\.json: not laid out as added tokens"),
+    ],
+)
+def test_added_tokens_that_have_no_place_are_refused(tmp_path, vocabulary, added, message) -> None:
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+    (tmp_path / "added_tokens.json").write_text(json.dumps(added))
+    with pytest.raises(TokenizerError, match=message):
+        read_folder(tmp_path)
 
 
 def test_a_failed_write_leaves_the_earlier_file_whole(tmp_path, vocabulary, monkeypatch) -> None:

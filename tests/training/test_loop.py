@@ -141,10 +141,29 @@ def test_evaluations_saves_and_lines_come_when_due(make_model: Maker, train: Mak
 def test_a_line_of_the_log_is_the_mean_of_its_steps(make_model: Maker, train: Maker) -> None:
     each, some = train(make_model(), steps=12), train(make_model(), steps=12, log_every=4)
     assert some.losses == pytest.approx([sum(each.losses[low : low + 4]) / 4 for low in (0, 4, 8)], abs=1e-6)
-    assert set(some.log[0]) == {"step", "epoch", "loss", "lr", "gradient_norm", "tokens_per_second"}
+    assert set(some.log[0]) == {
+        "step", "planned_steps", "epoch", "loss", "lr", "gradient_norm", "tokens_per_second",
+    }  # fmt: skip
     assert [line["epoch"] for line in some.log] == [0.6667, 1.3333, 2.0]
     assert all(line["tokens_per_second"] > 0 for line in some.log)
     assert [line["lr"] for line in some.log] == [each.log[step]["lr"] for step in (3, 7, 11)]
+
+
+def test_lines_tell_the_step_at_which_training_will_end(make_model: Maker, make_rows: Maker, train: Maker) -> None:
+    assert {line["planned_steps"] for line in train(make_model(), epochs=1.5).log} == {9}
+    rows = make_rows()
+    run = train(make_model(), rows, tokens=int(rows.row_tokens.sum()), batch_size=40)  # 40 rows, then 8
+    assert [(line["step"], line["planned_steps"]) for line in run.log] == [(1, 2), (2, 2)]
+    impatient = train(make_model(), steps=12, eval_every=2, log_every=12, patience=1, evaluate=scripted([0.5, 0.4]))
+    assert [line["planned_steps"] for line in impatient.log if "loss" in line] == [4]
+
+
+@pytest.mark.usefixtures("clock")
+def test_the_planned_steps_follow_the_clock(make_model: Maker, train: Maker) -> None:
+    run = train(make_model(), minutes=0.01)
+    last = run.result.progress.step
+    assert all(line["planned_steps"] == pytest.approx(last, abs=1) for line in run.log)
+    assert run.log[-1]["planned_steps"] == last
 
 
 def test_evaluation_sees_evaluation_mode(make_model: Maker, make_rows: Maker, train: Maker) -> None:
@@ -239,7 +258,7 @@ def test_every_pass_of_every_step_has_its_own_dropout(make_model: Maker, train: 
         found = []
 
         def loss(model: BertModel, batch: Batch) -> Loss:
-            found.append(tuple(model.encoder.noise.mask((64,), 0.5, like=torch.zeros(())).tolist()))
+            found.append(tuple(model.encoder.noise.mask((64,), 0.5, torch.device("cpu")).tolist()))
             plain: Loss = loss_of(model, batch)
             return plain
 

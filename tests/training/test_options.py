@@ -25,6 +25,7 @@ from bertsmith.training import FitOptions
         ({"weight_decay": -0.1}, "--weight-decay is -0.1; it must be 0 or more, and finite"),
         ({"clip_norm": -1.0}, "--clip-norm is -1.0; it must be 0 or more, and finite"),
         ({"warmup": -1}, "--warmup is -1; it must be 0 or more, and finite"),
+        ({"warmup": 1.5}, "--warmup is 1.5; it must be whole when it is 1 or more"),
         ({"patience": -1}, "--patience is -1; it must be 0 or more, and under 2^63"),
         ({"lr": float("inf")}, "--lr is inf; it must be more than 0, and finite"),
         ({"epochs": float("inf")}, "--epochs is inf; it must be more than 0, and finite"),
@@ -37,6 +38,8 @@ from bertsmith.training import FitOptions
         ({"beta2": -0.1}, "--beta2 is -0.1; it must be 0 or more and under 1"),
         ({"layer_decay": 0.0}, "--layer-decay is 0.0; it must be over 0 and at most 1"),
         ({"layer_decay": 1.1}, "--layer-decay is 1.1; it must be over 0 and at most 1"),
+        ({"schedule": "consine"}, "--schedule 'consine' is not known; did you mean 'cosine'?"),
+        ({"precision": "bf61"}, "--precision 'bf61' is not known; did you mean 'bf16'?"),
         ({"end_lr": 1.0}, "--end-lr is 1.0; it must be at most --lr, 5e-05"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from bertsmith.errors import SettingsError
+from bertsmith.errors import SettingsError, TrainingError
 from bertsmith.model import Batch, BertModel
 from bertsmith.training import Loss, Precision, choose_device, choose_precision
 from bertsmith.training.precision import cpu_has_bf16
@@ -28,6 +28,11 @@ def test_auto_is_what_the_processor_computes() -> None:
     assert chosen.why not in ("", "as asked")
 
 
+def test_a_precision_that_is_none_is_one_line() -> None:
+    with pytest.raises(SettingsError, match=r"--precision 'bf61' is not known; did you mean 'bf16'\?"):
+        choose_precision("bf61", CPU)  # type: ignore[arg-type]
+
+
 def test_fp16_on_a_processor_is_refused() -> None:
     with pytest.raises(SettingsError, match="fp16 is very slow on a CPU; use --precision bf16 or fp32"):
         choose_precision("fp16", CPU)
@@ -36,11 +41,28 @@ def test_fp16_on_a_processor_is_refused() -> None:
 def test_devices_are_named_or_found() -> None:
     assert choose_device("cpu") == CPU
     assert choose_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(SettingsError, match="--device 'quantum' is not a device; use cpu, cuda or cuda:N"):
-        choose_device("quantum")
-    if not torch.cuda.is_available():
-        with pytest.raises(SettingsError, match="--device cuda:1: no GPU is visible; use --device cpu"):
-            choose_device("cuda:1")
+
+
+@pytest.mark.parametrize("name", ["quantum", "meta", "xpu:0", "cuda:", "cuda:-1", "cuda:01", ""])
+def test_what_is_no_device_to_train_on_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"--device '{name}' is not a device; use cpu, cuda, cuda:N or mps"):
+        choose_device(name)
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(SettingsError, match="--device cuda:1: no GPU is visible; use --device cpu"):
+        choose_device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(SettingsError, match="--device cuda:99: the last one here is cuda:1"):
+        choose_device("cuda:99")
+
+
+def test_computing_leaves_tf32_as_it_is() -> None:
+    before = torch.backends.cuda.matmul.allow_tf32
+    with Precision("fp32", torch.device("cuda"), "").compute():
+        assert torch.backends.cuda.matmul.allow_tf32 == before
 
 
 @pytest.mark.parametrize("name", ["fp32", "bf16", "fp16"])
@@ -88,18 +110,36 @@ def scaled_loss(loss_of: Maker, factor: float) -> Callable[[BertModel, Batch], L
     return loss
 
 
+@pytest.mark.parametrize("batch_size", [12, 48])
+def test_a_plain_task_loses_no_step_to_the_first_scale(batch_size: int, make_model: Maker, train: Maker) -> None:
+    run = train(make_model(), precision="fp16", steps=12, batch_size=batch_size)
+    assert run.result.progress.updates == 12
+
+
 def test_an_overflow_skips_the_step_and_halves_the_scale(make_model: Maker, train: Maker, loss_of: Maker) -> None:
     loud = scaled_loss(loss_of, 2.0**10)
     before, model = make_model().state_dict(), make_model()
     run = train(model, loss=loud, precision="fp16", steps=1, weight_decay=0.5)
-    assert run.result.progress.loss_scale == 2.0**14
+    assert run.result.progress.loss_scale == 2.0**11  # from 2^15 over the 8 rows of a batch
+    assert run.result.progress.updates == 0
     assert all(torch.equal(tensor, before[name]) for name, tensor in run.weights.items())
 
     run = train(make_model(), loss=loud, precision="fp16", steps=60)
-    halvings = 15 - torch.log2(torch.tensor(run.result.progress.loss_scale)).item()
+    halvings = 12 - torch.log2(torch.tensor(run.result.progress.loss_scale)).item()
     assert 3 <= halvings <= 20
     assert halvings == int(halvings)
     assert sum(run.losses[-6:]) < 0.9 * sum(run.losses[:6])
+
+
+def test_a_gradient_that_no_scale_makes_finite_stops_training(make_model: Maker, train: Maker, loss_of: Maker) -> None:
+    def loss(model: BertModel, batch: Batch) -> Loss:
+        plain = loss_of(model, batch)
+        return Loss(plain.sum + (plain.sum * 0).sqrt(), plain.count)  # the root of 0 is 0, and its slope is not finite
+
+    before, model = make_model().state_dict(), make_model()
+    with pytest.raises(TrainingError, match=r"the gradient is not finite at step 16: .* or --precision fp32"):
+        train(model, loss=loss, precision="fp16", steps=100)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
 def test_a_skipped_step_does_not_decay_unused_rows(

@@ -5,9 +5,16 @@ finds a model's folder by name, `hold_folder` keeps two runs out of one folder. 
 half written is never seen.
 """
 
-from bertsmith.checkpoint.architecture import describe_head, head_of, labels_of
+from bertsmith.checkpoint.architecture import describe_head, head_of, labels_of, pretraining_kind_of
 from bertsmith.checkpoint.files import hold_folder, writing_folder
-from bertsmith.checkpoint.folder import Checkpoint, read_checkpoint, read_config, read_task, save_checkpoint
+from bertsmith.checkpoint.folder import (
+    Checkpoint,
+    read_checkpoint,
+    read_config,
+    read_task,
+    save_checkpoint,
+    tell_spare_rows,
+)
 from bertsmith.checkpoint.loading import Differences, Mismatch, load_weights
 from bertsmith.checkpoint.names import from_published, published_names, to_published
 from bertsmith.checkpoint.resolve import resolve
@@ -27,6 +34,7 @@ __all__ = [
     "labels_of",
     "load_state",
     "load_weights",
+    "pretraining_kind_of",
     "published_names",
     "read_checkpoint",
     "read_config",
@@ -35,6 +43,7 @@ __all__ = [
     "resolve",
     "save_checkpoint",
     "save_state",
+    "tell_spare_rows",
     "to_published",
     "write_weights",
     "writing_folder",

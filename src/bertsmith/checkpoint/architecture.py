@@ -7,23 +7,30 @@ Knows the published keys alone: `architectures`, `id2label`, `label2id`, `proble
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
-from bertsmith.model.heads import HeadKind
+from bertsmith.model.heads import AnyHead, HeadKind, PretrainingKind, ProblemType
 
-ARCHITECTURES: dict[HeadKind, str] = {
+TASK_HEADS: dict[HeadKind, str] = {
     "sequence": "BertForSequenceClassification",
     "choice": "BertForMultipleChoice",
     "token": "BertForTokenClassification",
     "span": "BertForQuestionAnswering",
 }
 
-ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]
+PRETRAINING_HEADS: dict[PretrainingKind, str] = {
+    "pretraining": "BertForPreTraining",
+    "masked": "BertForMaskedLM",
+    "next_sentence": "BertForNextSentencePrediction",
+    "causal": "BertLMHeadModel",
+}
+
+ARCHITECTURES: dict[AnyHead, str] = dict([*TASK_HEADS.items(), *PRETRAINING_HEADS.items()])
 
 
 def describe_head(
     config: Mapping[str, Any],
-    head: HeadKind | None,
+    head: AnyHead | None,
     labels: Sequence[str] | None = None,
     problem_type: ProblemType | None = None,
 ) -> dict[str, Any]:
@@ -42,9 +49,15 @@ def describe_head(
 
 
 def head_of(config: Mapping[str, Any]) -> HeadKind | None:
-    """The kind of head a published configuration names, or ``None`` for an encoder alone or a head of another kind."""
+    """The task's head that a published configuration names, or ``None`` for an encoder alone or with another head."""
     named = config.get("architectures") or []
-    return next((head for head, architecture in ARCHITECTURES.items() if architecture in named), None)
+    return next((head for head, architecture in TASK_HEADS.items() if architecture in named), None)
+
+
+def pretraining_kind_of(config: Mapping[str, Any]) -> PretrainingKind | None:
+    """The head of pretraining that a published configuration names, or ``None``."""
+    named = config.get("architectures") or []
+    return next((kind for kind, architecture in PRETRAINING_HEADS.items() if architecture in named), None)
 
 
 def labels_of(config: Mapping[str, Any]) -> list[str] | None:

@@ -15,6 +15,7 @@ So at every moment either the earlier files are all in place, or all the new one
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -74,29 +75,38 @@ def finish_writing(folder: Path) -> None:
     Raises `OutputError` where there are moves to finish and the folder is not writable.
     """
     staged = folder / _STAGED
-    if not staged.is_dir():
-        return
-    try:
-        for path in sorted(staged.rglob("*")):
-            target = folder / path.relative_to(staged)
-            if path.is_dir():
-                target.mkdir(exist_ok=True)
-                continue
-            with suppress(FileNotFoundError):  # another process opened the folder just now and moved it
-                os.replace(path, target)
-        sync(folder)
-    except OSError as error:
-        raise output_error(folder, error.errno) from error
-    shutil.rmtree(staged, ignore_errors=True)
+    while staged.is_dir():
+        try:
+            _move_staged(staged, folder)
+        except OSError as error:
+            # Another process moves the same files, and may have declared its next save here since: look again.
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                raise output_error(folder, error.errno) from error
+
+
+def _move_staged(staged: Path, folder: Path) -> None:
+    """Move the files of ``staged`` into ``folder``, and remove the folders that are empty then; nothing is deleted."""
+    folders = [staged]
+    for path in sorted(staged.rglob("*")):
+        if path.is_dir():
+            (folder / path.relative_to(staged)).mkdir(exist_ok=True)
+            folders.append(path)
+        else:
+            os.replace(path, folder / path.relative_to(staged))
+    for place in reversed(folders):
+        sync(folder / place.relative_to(staged))
+        os.rmdir(place)
 
 
 @contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for this process alone, making it if need be; the system lets go when the process dies.
 
+    A folder that was made for it and is empty in the end is removed.
     Raises `OutputError` naming the process that holds it, or why it cannot be made.
     """
     path = folder / _LOCK
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = _lock(path)
@@ -109,6 +119,9 @@ def hold_folder(folder: Path) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)
         os.close(handle)
+        with suppress(OSError):  # one that is not empty
+            for place in made:
+                place.rmdir()
 
 
 def _lock(path: Path) -> int:

@@ -12,6 +12,7 @@ whoever wrote it. Knows no task and no tokenizer: each brings what it keeps.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,23 @@ from typing import Any
 from torch import Tensor
 
 from bertsmith.checkpoint.files import finish_writing, writing_folder
-from bertsmith.checkpoint.json_file import read_json, write_json
-from bertsmith.checkpoint.weights import SAFETENSORS, checksums, find_weights, read_weights, verify, write_weights
+from bertsmith.checkpoint.weights import (
+    SAFETENSORS,
+    checksums,
+    find_weights,
+    on_cpu,
+    read_weights,
+    refuse_tensorflow,
+    verify,
+    write_weights,
+)
 from bertsmith.errors import CheckpointError
+from bertsmith.files import read_json, write_json, write_text
 
 CONFIG = "config.json"
 RECORD = "bertsmith.json"
 _EMBEDDING = "bert.embeddings.word_embeddings.weight"
+_ROUNDED = 128  # rows of an embedding are a multiple of at most so many
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,7 @@ class Checkpoint:
     def check_vocabulary(self, num_tokens: int) -> None:
         """Raise `CheckpointError` if the tokenizer has more tokens than the embedding has rows.
 
-        Fewer are allowed: published models round their embedding up.
+        Fewer are allowed, for published models round their embedding up; see `tell_spare_rows`.
         """
         rows = self.weights[_EMBEDDING].shape[0]
         if num_tokens > rows:
@@ -54,6 +65,16 @@ class Checkpoint:
                 f"{self.folder}: the tokenizer has {num_tokens:,} tokens, the word embedding {rows:,} rows; "
                 f"they are not of one model"
             )
+
+
+def tell_spare_rows(num_rows: int, num_tokens: int) -> list[str]:
+    """A line about a word embedding with more rows than rounding it up gives the tokens of its tokenizer, if it has."""
+    if num_rows - num_tokens < _ROUNDED:
+        return []
+    return [
+        f"the tokenizer has {num_tokens:,} tokens, the word embedding {num_rows:,} rows: make sure that they are of one "
+        f"model"
+    ]
 
 
 def save_checkpoint(
@@ -70,18 +91,19 @@ def save_checkpoint(
     config:         the published configuration (``architectures`` and labels among it, for transformers)
     weights:        by published name
     tokenizer_save: writes the tokenizer's files into the folder it is given
-    task:           what ``bertsmith.json`` keeps of the task, as JSON
+    task:           what ``bertsmith.json`` keeps of the task: values that `bertsmith.files.plain` makes JSON of
     files:          further text files by name (a model card)
 
     What else ``folder`` holds stays. Raises `OutputError` when the place is full or not writable.
     """
+    held = on_cpu(weights)
     with writing_folder(folder) as staging:
         write_json(staging / CONFIG, config)
-        write_weights(weights, staging / SAFETENSORS)
+        write_weights(held, staging / SAFETENSORS)
         tokenizer_save(staging)
-        write_json(staging / RECORD, {**(task or {}), "checksums": checksums(weights)})
+        write_json(staging / RECORD, {**(task or {}), "checksums": checksums(held)})
         for name, text in (files or {}).items():
-            (staging / name).write_text(text, encoding="utf-8")
+            write_text(staging / name, text)
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
@@ -89,14 +111,20 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 
     Raises `CheckpointError` naming the file that is missing or damaged, the tensor that differs from its checksum, or
     both sizes of the vocabulary where configuration and weights disagree.
+
+    A reader holds no lock. Where a save replaces the files while they are read, they are read again: the record has
+    the weights' checksums, so files read between two looks at the same configuration and record are of one save.
     """
-    config = read_config(folder)
-    task = read_task(folder)
-    weights = read_weights(folder)
-    if task is not None and find_weights(folder).name == SAFETENSORS:
-        verify(weights, task.pop("checksums", {}), file=folder / SAFETENSORS, record=folder / RECORD)
-    _check_embedding(folder, config, weights)
-    return Checkpoint(folder, config, weights, task or None)
+    while True:
+        described = _described(folder)
+        try:
+            checkpoint = _read_checkpoint(folder)
+        except CheckpointError:
+            if _described(folder) == described:
+                raise
+        else:
+            if _described(folder) == described:
+                return checkpoint
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -105,13 +133,38 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{folder}: there is no such folder")
     finish_writing(folder)
     if not (folder / CONFIG).is_file():
+        refuse_tensorflow(folder)
         raise CheckpointError(f"{folder}: is no checkpoint, it has no {CONFIG}; name the folder that holds one")
-    return read_json(folder / CONFIG)
+    return read_json(folder / CONFIG, CheckpointError)
 
 
 def read_task(folder: Path) -> dict[str, Any] | None:
     """What ``bertsmith.json`` holds, checksums and all, or ``None`` for a folder by other software."""
-    return read_json(folder / RECORD) if (folder / RECORD).is_file() else None
+    return read_json(folder / RECORD, CheckpointError) if (folder / RECORD).is_file() else None
+
+
+def _described(folder: Path) -> list[bytes]:
+    """The bytes of configuration and record, as far as they are there, no save being half in place."""
+    finish_writing(folder)
+    found = []
+    for name in (CONFIG, RECORD):
+        with suppress(OSError):  # one that cannot be read is told of by whoever needs what it says
+            found.append((folder / name).read_bytes())
+    return found
+
+
+def _read_checkpoint(folder: Path) -> Checkpoint:
+    config = read_config(folder)
+    task = read_task(folder)
+    weights = read_weights(folder)
+    if task is not None and find_weights(folder).name == SAFETENSORS:
+        way_out = (
+            "copy the checkpoint again, or, if another program rewrote it on purpose, delete 'checksums' from "
+            f"{folder / RECORD}"
+        )
+        verify(weights, task.pop("checksums", {}), file=folder / SAFETENSORS, way_out=way_out)
+    _check_embedding(folder, config, weights)
+    return Checkpoint(folder, config, weights, task or None)
 
 
 def _check_embedding(folder: Path, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:

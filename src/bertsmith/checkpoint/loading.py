@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bertsmith.checkpoint.names import from_published, to_published
 from bertsmith.errors import CheckpointError
-from bertsmith.model.heads import HeadKind
+from bertsmith.model.heads import AnyHead
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,20 @@ class Differences:
     unexpected: tuple[str, ...] = ()
     mismatched: tuple[Mismatch, ...] = ()
 
-    def __bool__(self) -> bool:
-        return bool(self.missing or self.unexpected or self.mismatched)
+    @property
+    def news(self) -> list[str]:
+        """What a person should know of them, a line each."""
+        lines = []
+        if self.missing:
+            lines.append(f"new weights: {', '.join(self.missing)}")
+        if self.mismatched:
+            lines.append(
+                f"new weights, of another shape than in the checkpoint: "
+                f"{', '.join(one.name for one in self.mismatched)}"
+            )
+        if self.unexpected:
+            lines.append(f"not used from the checkpoint: {', '.join(self.unexpected)}")
+        return lines
 
     def of_encoder(self) -> Differences:
         """The differences without those of pooler and head: what must hold for any use of a checkpoint."""
@@ -57,8 +69,14 @@ class Differences:
             tuple(one for one in self.mismatched if inside(one.name)),
         )
 
+    def but_pretraining(self) -> Differences:
+        """The differences without the pooler and heads that pretraining leaves, of which an answer needs nothing."""
+        unexpected = tuple(name for name in self.unexpected if not name.startswith(("bert.pooler.", "cls.")))
+        return Differences(self.missing, unexpected, self.mismatched)
+
     def refuse(self, folder: Path) -> None:
-        """Raise `CheckpointError` for tensors that are missing or of another shape, naming the first."""
+        """Raise `CheckpointError` for tensors that are missing or of another shape, and for those of layers that the
+        model does not have, naming the first."""
         if self.mismatched:
             raise CheckpointError(
                 f"{folder}: {self.mismatched[0]}{_more(self.mismatched)}; config.json and the weights are not "
@@ -69,12 +87,18 @@ class Differences:
                 f"{folder}: tensor {self.missing[0]!r} is missing{_more(self.missing)}; "
                 f"the weights are incomplete, or of another kind of model"
             )
+        strange = tuple(name for name in self.unexpected if name.startswith("bert.encoder."))
+        if strange:
+            raise CheckpointError(
+                f"{folder}: the weights have {strange[0]!r}{_more(strange)}, the model of config.json has not; they are "
+                f"not of one model"
+            )
 
 
-def load_weights(model: nn.Module, weights: Mapping[str, Tensor], head: HeadKind | None) -> Differences:
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], head: AnyHead | None) -> Differences:
     """Copy published tensors into ``model``, all that fit, and say what did not.
 
-    model:   holds `encoder.…` and, unless ``head`` is ``None``, `head.…` parameters
+    model:   holds `encoder.…` and `head.…` parameters, or, where ``head`` is ``None``, maybe `pooler.…`
     weights: by published name, in any floating type; the model keeps its own
     """
     expected = to_published(model.state_dict(), head)

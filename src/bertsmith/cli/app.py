@@ -21,7 +21,7 @@ DEBUG = "BERTSMITH_DEBUG"  # set to 1, it shows tracebacks
 
 _SUMMARY = "A workshop for BERT encoders: fine-tune one on your own text, and have it answer."
 
-# Each verb: its group, what it does in a line and more, and an example or two.
+# Each verb: its group, what it does in a line and more, and an example or two, whole on a line of 80 signs.
 _VERBS: dict[str, tuple[str, str, list[str]]] = {
     "quickstart": (
         "Train",
@@ -30,14 +30,46 @@ _VERBS: dict[str, tuple[str, str, list[str]]] = {
         "scores it on a held-out part, and leaves a checkpoint and a report. A few minutes on two cores.",
         ["bertsmith quickstart", "bertsmith quickstart --out runs/first --epochs 3"],
     ),
+    "vocab": (
+        "Train",
+        "Learn a vocabulary from raw text.\n\n"
+        "Leaves a WordPiece tokenizer in --out that all verbs here and transformers open, and prints how many tokens "
+        "it needs for text that it has not seen. The text is read twice.",
+        [
+            "bertsmith vocab --input text/ --out vocab/",
+            "bertsmith vocab --input *.jsonl.gz --size 8000 --cased --out vocab/",
+            "bertsmith vocab --input dump.xml.bz2 --out vocab/ --compare starter",
+        ],
+    ),
+    "prepare": (
+        "Train",
+        "Make a corpus for pretraining of raw text.\n\n"
+        "Splits the text into sentences, tokenizes it, and leaves shards in --out that pretraining reads, with a few "
+        "documents held out. Memory does not grow with the text.",
+        [
+            "bertsmith prepare --input text/ --tokenizer vocab/ --out corpus/",
+            "bertsmith prepare --input dump.xml.bz2 --tokenizer vocab/ --out c/ --show 5",
+            'bertsmith prepare --input "*.jsonl.gz" --tokenizer vocab/ --out c/ --resume',
+        ],
+    ),
+    "pretrain": (
+        "Train",
+        "Train an encoder from raw text: masked words, and next sentences.\n\n"
+        "Leaves the model, log.jsonl, metrics.json and report.html in --out. torchrun starts it on many devices.",
+        [
+            "bertsmith pretrain --corpus corpus/ --minutes 30 --out runs/mini",
+            "bertsmith pretrain --corpus corpus/ --preset L4-H512 --epochs 2 --out runs/m",
+            "torchrun --nproc-per-node 8 -m bertsmith pretrain --corpus c/ --out runs/m",
+        ],
+    ),
     "finetune": (
         "Train",
         "Train an encoder on a task, from labelled examples.\n\n"
         "Leaves the model, log.jsonl, metrics.json and report.html in --out.",
         [
-            "bertsmith finetune --task classify --model starter --train train.tsv --eval dev.tsv --out runs/x",
-            "bertsmith finetune --task answer --train train.json --eval dev.json --out runs/qa --lr 3e-5 --epochs 2",
-            "bertsmith finetune --train train.tsv --out runs/x --epochs 4 --resume      # go on after an interruption",
+            "bertsmith finetune --train train.tsv --eval dev.tsv --out runs/x",
+            "bertsmith finetune --train train.tsv --eval dev.tsv --out runs/x --resume",
+            "bertsmith finetune --task answer --train train.json --out runs/qa --lr 2e-4",
         ],
     ),
     "evaluate": (
@@ -45,7 +77,14 @@ _VERBS: dict[str, tuple[str, str, list[str]]] = {
         "Score a trained model on a labelled file.",
         [
             "bertsmith evaluate --model runs/x --data test.tsv",
-            "bertsmith evaluate --model runs/x --data test.tsv --json --predictions answers.jsonl",
+            "bertsmith evaluate --model runs/x --data test.tsv --predictions out.jsonl",
+        ],
+    ),
+    "fill": (
+        "Use",
+        "Guess the words that a text leaves open.",
+        [
+            'bertsmith fill --model runs/mini --text "the capital of France is [MASK]."',
         ],
     ),
     "predict": (
@@ -54,10 +93,10 @@ _VERBS: dict[str, tuple[str, str, list[str]]] = {
         "Answers to --text and the like are shown for reading on a terminal, and are JSON lines elsewhere and with "
         "--json. Answers to --input are JSON lines, in the order of its rows; a column id is carried over.",
         [
-            'bertsmith predict --model runs/x --text "what a lovely film" --text "what a waste of time"',
-            'bertsmith predict --model runs/qa --question "Who wrote it?" --context "It was written by Ada."',
-            'bertsmith predict --model runs/c --prompt "She opens it" --ending "and leaves." --ending "is red."',
-            "bertsmith predict --model runs/x --input reviews.csv --text review --output answers.jsonl",
+            'bertsmith predict --model runs/x --text "a lovely film" --text "a dull one"',
+            'bertsmith predict --model runs/q --question "Who?" --context "Ada did."',
+            'bertsmith predict --model runs/c --prompt "I ran" --ending on --ending red',
+            "bertsmith predict --model runs/x --input texts.csv --output answers.jsonl",
         ],
     ),
     "inspect": (
@@ -132,7 +171,7 @@ def run(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         if debug:
             raise
-        resumable = bool(words) and words[0] == "finetune"
+        resumable = bool(words) and words[0] in ("prepare", "pretrain", "finetune")
         _tell("interrupted" + ("; the same command with --resume goes on from the last saved state" * resumable))
         return 130
     except BrokenPipeError:

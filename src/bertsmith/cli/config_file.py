@@ -26,8 +26,8 @@ def fill_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentColle
     named = [token.value for argument in arguments if f"--{OPTION}" in argument.names for token in argument.tokens]
     if not named:
         return
-    flags = [name for argument in arguments if argument.parse for name in argument.names]
-    known = {_plain(name) for name in flags if name.startswith("--") and not name.startswith("--no-")} - {OPTION}
+    flags = [name for one in arguments if one.parse for name in one.names if name not in one.negatives]
+    known = {_plain(name) for name in flags if name.startswith("--")} - {OPTION}
     values = {}
     for key, value in read_toml(named[-1]).items():
         if _plain(key) not in known:

@@ -5,16 +5,22 @@ Imported when a verb is first needed: its options are those of the stage, and st
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from bertsmith.stages.evaluate import EvaluateSettings
+from bertsmith.stages.fill import FillSettings
 from bertsmith.stages.finetune_settings import FinetuneSettings
 from bertsmith.stages.inspect import InspectSettings
 from bertsmith.stages.predict import PredictSettings
+from bertsmith.stages.prepare_settings import PrepareSettings
+from bertsmith.stages.pretrain_settings import PretrainSettings
 from bertsmith.stages.quickstart_settings import QuickstartSettings
+from bertsmith.stages.vocab_settings import VocabSettings
 
 _FLAT = Parameter(name="*")  # the options of a settings class stand side by side with those of the classes in it
 Config = Annotated[
@@ -23,8 +29,33 @@ Config = Annotated[
 ]  # read by `bertsmith.cli.config_file`, before the functions below are called
 
 
+def vocab(*, settings: Annotated[VocabSettings, _FLAT], config: Config = None) -> None:
+    from bertsmith.stages.vocab import vocab as run
+
+    run(settings)
+
+
+def prepare(*, settings: Annotated[PrepareSettings, _FLAT], config: Config = None) -> None:
+    from bertsmith.stages.prepare import prepare as run
+
+    run(settings)
+
+
 def finetune(*, settings: Annotated[FinetuneSettings, _FLAT], config: Config = None) -> None:
     from bertsmith.stages.finetune import finetune as run  # draws figures, which takes a while to import
+
+    run(settings)
+
+
+def pretrain(*, settings: Annotated[PretrainSettings, _FLAT], config: Config = None) -> None:
+    from bertsmith.stages.pretrain import pretrain as run  # draws figures, as finetune
+
+    if run(settings) is None:
+        sys.exit(128 + signal.SIGTERM)
+
+
+def fill(*, settings: Annotated[FillSettings, _FLAT], config: Config = None) -> None:
+    from bertsmith.stages.fill import fill as run
 
     run(settings)
 

@@ -13,5 +13,8 @@ from bertsmith.text.ragged import Ragged
 class Engine(Protocol):
     """Computes a model's outputs, in whatever order and batches are fastest."""
 
+    def shape(self, sequences: Ragged) -> tuple[int, int]:
+        """The shape of their outputs: (S, C) for heads by sequence, (N, C) for heads by token."""
+
     def outputs(self, sequences: Ragged) -> NDArray[np.float32]:
-        """Outputs in the order of the sequences: (S, C) for heads by sequence, (N, C) for heads by token."""
+        """Outputs of that `shape`, in the order of the sequences."""

@@ -6,6 +6,8 @@ folder again.
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,19 +27,22 @@ from bertsmith.checkpoint import (
     read_checkpoint,
     resolve,
     save_checkpoint,
+    tell_spare_rows,
     to_published,
 )
 from bertsmith.engine.engine import Engine
 from bertsmith.engine.torch_engine import TorchEngine
-from bertsmith.errors import CheckpointError, SettingsError
+from bertsmith.errors import CheckpointError, SettingsError, count
 from bertsmith.model.config import BertConfig
 from bertsmith.model.heads import BertModel
 from bertsmith.tables import Table, read
-from bertsmith.tasks import Answer, Classify, Columns, Encoded, Tag, Task, task_named
+from bertsmith.tables.memory import Data, path_or_table, rows_of
+from bertsmith.tasks import Answer, Classify, Columns, Encoded, Examples, Tag, Task, task_named
 from bertsmith.tasks.regress import Regress
 from bertsmith.text import Tokenizer
 from bertsmith.text.pydocs import SOURCES
-from bertsmith.training.options import PrecisionName
+from bertsmith.text.recipe_files import read_max_length
+from bertsmith.training.options import FitOptions, PrecisionName
 from bertsmith.training.precision import Precision, choose_device, choose_precision
 
 
@@ -50,6 +55,7 @@ class TaskModel:
     task:        what is asked of it
     max_length:  tokens that a sequence may have
     precision:   number format and device it computes in
+    pass_tokens: most tokens computed at once
     differences: how the checkpoint it was loaded from differs from the model
     """
 
@@ -58,19 +64,34 @@ class TaskModel:
     task: Task
     max_length: int
     precision: Precision
+    pass_tokens: int = FitOptions.pass_tokens
     differences: Differences = field(default_factory=Differences)
 
     @classmethod
-    def open(cls, name: str | Path, *, device: str = "auto", precision: PrecisionName = "fp32") -> TaskModel:
+    def open(
+        cls,
+        name: str | Path,
+        *,
+        max_length: int | None = None,
+        device: str = "auto",
+        precision: PrecisionName = "fp32",
+    ) -> TaskModel:
         """The model of a checkpoint: one of ours, one that transformers wrote with a head of a task, or a hub name.
 
-        Raises `CheckpointError` for an encoder without a task, missing tensors, and damaged files.
+        max_length: tokens that a sequence may have; unless given, as many as in training, or for a folder by other
+                    software as many as its tokenizer says (``model_max_length``) and the encoder has positions for
+
+        Raises `CheckpointError` for an encoder without a task, missing tensors, layers that the configuration does not
+        have, and damaged files, `SettingsError` for a ``max_length`` beyond the encoder's positions.
         """
         checkpoint = read_checkpoint(resolve(name))
-        task = _task_of(checkpoint)
-        saved = (checkpoint.task or {}).get("max_length", task.default_max_length)
-        built = cls._build(checkpoint, task, device=device, precision=precision, max_length=saved)
+        _check_length(max_length, checkpoint)
+        saved = (checkpoint.task or {}).get("max_length") or read_max_length(checkpoint.folder) or math.inf
+        built = cls._build(
+            checkpoint, _task_of(checkpoint), device=device, precision=precision, max_length=max_length or saved
+        )
         built.differences.refuse(checkpoint.folder)
+        built.differences = built.differences.but_pretraining()
         return built
 
     @classmethod
@@ -83,15 +104,18 @@ class TaskModel:
         seed: int,
         device: str = "auto",
         precision: PrecisionName = "auto",
+        pass_tokens: int = FitOptions.pass_tokens,
     ) -> TaskModel:
         """A published encoder with a new head for ``task``, to be trained. ``differences`` say what is new.
 
-        max_length: tokens that a sequence may have; unless given, the task's own number, or as many as the encoder has
-                    positions for
+        max_length:  tokens that a sequence may have; unless given, the task's own number, or as many as the encoder
+                     has positions for
+        pass_tokens: most tokens computed at once
 
         Raises `CheckpointError` as `open` does, `SettingsError` for a ``max_length`` beyond the encoder's positions.
         """
         checkpoint = read_checkpoint(resolve(name))
+        _check_length(max_length, checkpoint)
         built = cls._build(
             checkpoint,
             task,
@@ -100,12 +124,7 @@ class TaskModel:
             max_length=max_length or task.default_max_length,
             seed=seed,
         )
-        positions = built.model.config.max_position_embeddings
-        if max_length is not None and max_length > positions:
-            raise SettingsError(
-                f"--max-length is {max_length}, and {checkpoint.folder} has positions for {positions} tokens; "
-                f"give {positions} or less"
-            )
+        built.pass_tokens = pass_tokens
         built.differences.of_encoder().refuse(checkpoint.folder)
         return built
 
@@ -117,10 +136,10 @@ class TaskModel:
         *,
         device: str,
         precision: PrecisionName,
-        max_length: int,
+        max_length: float,
         seed: int = 0,
     ) -> TaskModel:
-        config = BertConfig.from_dict(checkpoint.config, where=str(checkpoint.folder / "config.json"))
+        config = _config_of(checkpoint)
         tokenizer = Tokenizer.from_folder(checkpoint.folder)
         checkpoint.check_vocabulary(tokenizer.vocab_size)
         model = BertModel(config, task.head, task.num_outputs, torch.Generator().manual_seed(seed))
@@ -131,50 +150,78 @@ class TaskModel:
             model,
             tokenizer,
             task,
-            min(max_length, config.max_position_embeddings),
+            int(min(max_length, config.max_position_embeddings)),
             chosen,
-            differences,
+            differences=differences,
         )
 
     def predict(self, inputs: Any) -> list[Answer]:
-        """One answer an input: a text, a pair of texts, a mapping by column name, or a list of these.
+        """One answer an input: a text or a mapping by column name, or any number of these or of pairs of texts, in a
+        list, an array, a DataFrame, or anything else to iterate over.
+
+        A classifier takes texts or pairs, a tagger texts or lists of words, a model that answers questions pairs
+        (question, context), and one that chooses ``{"prompt": ..., "endings": [...]}``. Raises `DataError` for what it
+        cannot take, naming the input by its number from 1. Warns, with `warnings`, of inputs that are cut.
 
         >>> model.predict(["what a lovely film", "what a waste of time"])      # doctest: +SKIP
         [{'label': 'positive', 'probabilities': {...}}, {'label': 'negative', 'probabilities': {...}}]
         """
-        if isinstance(inputs, str | Mapping):
-            inputs = [inputs]
-        return self.answers(self.task.examples_of_texts(inputs))
-
-    def answers(self, examples: Any) -> list[Answer]:
-        """One answer an example."""
-        if not len(examples):
+        listed = [inputs] if isinstance(inputs, str | Mapping) else rows_of(inputs)
+        if not listed:
             return []
-        encoded = self.task.encode(examples, self.tokenizer, self.max_length)
+        examples = self.task.examples_of_texts(listed)
+        encoded = self.encode(examples)
+        self._warn_of_cuts(encoded)
+        return self.answers(encoded, examples)
+
+    def encode(self, examples: Examples) -> Encoded:
+        """The tokens of examples that the task has read; ``cut`` of them says what is too long to be read whole."""
+        return self.task.encode(examples, self.tokenizer, self.max_length)
+
+    def answers(self, encoded: Encoded, examples: Examples) -> list[Answer]:
+        """One answer an example."""
         return self.task.answers(self.outputs(encoded), encoded, examples)
 
     def evaluate(
-        self, data: str | Path | Table, *, columns: Sequence[str] | None = None, where: Columns | None = None
+        self,
+        data: Data,
+        *,
+        columns: Sequence[str] | None = None,
+        text: str | None = None,
+        text_pair: str | None = None,
+        label: str | None = None,
     ) -> dict[str, float]:
-        """Scores on a labelled file or table.
+        """Scores on labelled data: a file, an ``hf://`` address, a `Table`, rows as dicts, or a DataFrame.
 
-        columns: names for a file without a header
-        where:   which columns hold what, if not found by their usual names
+        columns:                names for a file without a header
+        text, text_pair, label: which columns hold what, if not found by their usual names
+
+        Raises `DataError` for columns that are not there, and for labels that the model does not know. Warns, with
+        `warnings`, of examples that are cut.
         """
-        table = data if isinstance(data, Table) else read(data, columns=columns, sources=SOURCES)
-        examples = self.task.read(table, where or Columns())
-        self.task.check(examples, where=table.path)
-        encoded = self.task.encode(examples, self.tokenizer, self.max_length)
+        source = path_or_table(data, "data")
+        table = source if isinstance(source, Table) else read(source, columns=columns, sources=SOURCES)
+        examples, encoded = self.read(table, Columns(text, text_pair, label))
+        self._warn_of_cuts(encoded)
         return self.scores(self.outputs(encoded), encoded, examples)
+
+    def read(self, table: Table, columns: Columns) -> tuple[Examples, Encoded]:
+        """The labelled examples of a table, and their tokens."""
+        examples = self.task.read(table, columns)
+        return examples, self.encode(examples)
 
     def outputs(self, encoded: Encoded) -> NDArray[np.float32]:
         """The head's outputs of all sequences."""
         return self.engine.outputs(encoded.sequences)
 
+    def _warn_of_cuts(self, encoded: Encoded) -> None:
+        if encoded.num_cut:
+            warnings.warn(count(encoded.num_cut, f"input cut to {self.max_length} tokens"), stacklevel=3)
+
     @property
     def engine(self) -> Engine:
         """What computes the outputs."""
-        return TorchEngine(self.model, self.precision)
+        return TorchEngine(self.model, self.precision, self.pass_tokens)
 
     def scores(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Any) -> dict[str, float]:
         """The task's metrics of labelled examples, and the mean ``loss``."""
@@ -209,23 +256,29 @@ class TaskModel:
 
     @property
     def news(self) -> list[str]:
-        """What a person should know of how the checkpoint and the model differ, a line each."""
-        lines = []
-        if self.differences.missing:
-            lines.append(f"new weights: {', '.join(self.differences.missing)}")
-        if self.differences.mismatched:
-            lines.append(
-                f"new weights, of another shape than in the checkpoint: "
-                f"{', '.join(one.name for one in self.differences.mismatched)}"
-            )
-        if self.differences.unexpected:
-            lines.append(f"not used from the checkpoint: {', '.join(self.differences.unexpected)}")
-        return lines
+        """What a person should know of how checkpoint, model and tokenizer differ, a line each."""
+        spare = tell_spare_rows(self.model.config.vocab_size, self.tokenizer.vocab_size)
+        return [*self.differences.news, *spare]
 
     @property
     def num_parameters(self) -> int:
         """Weights of encoder and head."""
         return sum(parameter.numel() for parameter in self.model.parameters())
+
+
+def _check_length(max_length: int | None, checkpoint: Checkpoint) -> None:
+    positions = _config_of(checkpoint).max_position_embeddings
+    if max_length is not None and max_length < 3:
+        raise SettingsError(f"--max-length is {max_length}; it must be 3 or more")
+    if max_length is not None and max_length > positions:
+        raise SettingsError(
+            f"--max-length is {max_length}, and {checkpoint.folder} has positions for {positions} tokens; "
+            f"give {positions} or less"
+        )
+
+
+def _config_of(checkpoint: Checkpoint) -> BertConfig:
+    return BertConfig.from_dict(checkpoint.config, where=str(checkpoint.folder / "config.json"))
 
 
 def _task_of(checkpoint: Checkpoint) -> Task:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bertsmith.model.batch import Batch
 from bertsmith.model.heads import BertModel
 from bertsmith.text.ragged import Ragged, gather_places, runs_within
+from bertsmith.training.options import FitOptions
 from bertsmith.training.precision import Precision
 
 
@@ -22,17 +23,24 @@ class TorchEngine:
     pass_tokens: most tokens computed at once (one sequence at least)
     """
 
-    def __init__(self, model: BertModel, precision: Precision, pass_tokens: int = 8192) -> None:
+    def __init__(self, model: BertModel, precision: Precision, pass_tokens: int = FitOptions.pass_tokens) -> None:
         self.model = model.to(precision.device)
         self.precision = precision
         self.pass_tokens = pass_tokens
 
+    @property
+    def by_token(self) -> bool:
+        """Whether the head has outputs by token, not by sequence."""
+        return self.model.head_kind in ("token", "span")
+
+    def shape(self, sequences: Ragged) -> tuple[int, int]:
+        """The shape of the head's outputs: (S, C) or (N, C)."""
+        return len(sequences.ids) if self.by_token else len(sequences), self.model.num_outputs
+
     @torch.inference_mode()
     def outputs(self, sequences: Ragged) -> NDArray[np.float32]:
         """The head's outputs: (S, C) or (N, C) float32, in the order of ``sequences``."""
-        by_token = self.model.head_kind in ("token", "span")
-        size = len(sequences.ids) if by_token else len(sequences)
-        outputs = np.empty((size, self.model.num_outputs), dtype=np.float32)
+        outputs = np.empty(self.shape(sequences), dtype=np.float32)
         self.model.eval()
         for rows in batches_by_length(sequences.lengths, self.pass_tokens):
             places, bounds = gather_places(sequences.bounds, rows)
@@ -43,7 +51,7 @@ class TorchEngine:
             )
             with self.precision.compute():
                 logits = self.model(batch).float().cpu().numpy()
-            outputs[places if by_token else rows] = logits
+            outputs[places if self.by_token else rows] = logits
         return outputs
 
     def _tensor(self, values: NDArray[np.integer]) -> torch.Tensor:

@@ -17,7 +17,7 @@ This folder knows nothing of files, text or tasks.
 from bertsmith.model.batch import Batch
 from bertsmith.model.config import PRESETS, BertConfig
 from bertsmith.model.encoder import Encoder, EncoderOutput
-from bertsmith.model.heads import BertModel
+from bertsmith.model.heads import BertModel, PooledEncoder, Pooler
 from bertsmith.model.layout import Layout, PackedLayout, PaddedLayout
 
 __all__ = [
@@ -30,4 +30,6 @@ __all__ = [
     "Layout",
     "PackedLayout",
     "PaddedLayout",
+    "PooledEncoder",
+    "Pooler",
 ]

@@ -29,6 +29,7 @@ class SelfAttention(nn.Module):
         self.head_size = config.head_size
         self.dropout = config.attention_probs_dropout_prob
         self.noise = noise
+        self.causal = config.is_decoder
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.out = nn.Linear(config.hidden_size, config.hidden_size)
         self.distance = (
@@ -54,6 +55,9 @@ class SelfAttention(nn.Module):
             if self.distance is not None:
                 distances = self._distance_scores(query)
                 bias = distances if bias is None else distances + bias
+            if self.causal:
+                future = torch.full((span, span), -math.inf, device=part.device).triu(1)  # (t, t)
+                bias = future if bias is None else future + bias
             context = self._attend(query, key, value, bias, kept)  # (b, H, t, K)
             contexts.append(context.transpose(1, 2).reshape(rows, span, -1))  # (b, t, D)
         joined: Tensor = self.out(layout.join(contexts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 
@@ -22,3 +23,14 @@ class Batch:
     segments: Tensor
     lengths: Tensor
     targets: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on ``device``; lengths stay on the CPU, where the layout is planned."""
+        if device.type == "cpu":
+            return self
+        return Batch(
+            self.ids.to(device, non_blocking=True),
+            self.segments.to(device, non_blocking=True),
+            self.lengths,
+            {name: values.to(device, non_blocking=True) for name, values in self.targets.items()},
+        )

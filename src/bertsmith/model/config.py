@@ -13,6 +13,10 @@ from bertsmith.errors import CheckpointError, SettingsError, nearest
 
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
 
+# What other programs compute as "bert" is BERT as published. A model that differs has a type of its own, so that they
+# refuse it rather than compute something else with its weights.
+_PUBLISHED_TYPE, _OWN_TYPE = "bert", "bertsmith"
+
 _POSITION_KINDS = {"absolute": False, "relative_key": True}
 
 
@@ -36,6 +40,7 @@ class BertConfig:
     classifier_dropout:           dropout before a head; ``None`` means ``hidden_dropout_prob``
     norm_placement:               "post" as published (Devlin et al. 2018), or "pre" (Xiong et al. 2020)
     use_relative_positions:       learned distances in attention (Shaw et al. 2018) in place of position embeddings
+    is_decoder:                   a token sees only itself and those before it, as a causal language model does
 
     Raises `SettingsError` for values that cannot be.
     """
@@ -57,6 +62,7 @@ class BertConfig:
     classifier_dropout: float | None = None
     norm_placement: Literal["post", "pre"] = "post"
     use_relative_positions: bool = False
+    is_decoder: bool = False
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
@@ -91,14 +97,19 @@ class BertConfig:
         """Dropout before a head."""
         return self.hidden_dropout_prob if self.classifier_dropout is None else self.classifier_dropout
 
+    @property
+    def is_published_kind(self) -> bool:
+        """Whether other programs that know BERT compute this model: norms behind the blocks, absolute positions."""
+        return self.norm_placement == "post" and not self.use_relative_positions
+
     @classmethod
     def from_dict(cls, published: dict[str, Any], *, where: str = "config.json") -> BertConfig:
         """The configuration of a published ``config.json``; keys that only other tools read are passed over.
 
         Raises `CheckpointError` when the file describes another kind of model.
         """
-        kind = published.get("model_type", "bert")
-        if kind != "bert":
+        kind = published.get("model_type", _PUBLISHED_TYPE)
+        if kind not in (_PUBLISHED_TYPE, _OWN_TYPE):
             raise CheckpointError(f"{where}: model_type is {kind!r}; bertsmith opens 'bert' models only")
         known = {field.name for field in dataclasses.fields(cls)}
         values = {name: value for name, value in published.items() if name in known and value is not None}
@@ -107,21 +118,26 @@ class BertConfig:
             raise CheckpointError(f"{where}: position_embedding_type {positions!r} is not supported; "
                                   f"supported: {', '.join(_POSITION_KINDS)}")  # fmt: skip
         values["use_relative_positions"] = _POSITION_KINDS[positions] or bool(published.get("use_relative_positions"))
-        if published.get("is_decoder"):
-            raise CheckpointError(f"{where}: is_decoder is true; bertsmith opens encoders only")
+        if published.get("add_cross_attention"):
+            raise CheckpointError(f"{where}: add_cross_attention is true; bertsmith opens models without it only")
         try:
             return cls(**values)
         except SettingsError as error:
             raise CheckpointError(f"{where}: {str(error).removeprefix('config: ')}") from None
 
     def to_dict(self) -> dict[str, Any]:
-        """The configuration under its published names, as ``config.json`` holds it."""
+        """The configuration under its published names, as ``config.json`` holds it.
+
+        ``model_type`` is ``bertsmith`` where it is not of the published kind, which transformers refuses to open.
+        """
         values = dataclasses.asdict(self)
         relative = values.pop("use_relative_positions")
         if self.norm_placement == "post":
             del values["norm_placement"]
+        if not self.is_decoder:
+            del values["is_decoder"]
         return {
-            "model_type": "bert",
+            "model_type": _PUBLISHED_TYPE if self.is_published_kind else _OWN_TYPE,
             **values,
             "position_embedding_type": "relative_key" if relative else "absolute",
         }

@@ -25,7 +25,8 @@ class EncoderOutput:
 
     last:       (N, D) or (B, T, D), vectors of the last layer
     states:     when asked for, the embeddings' output and each layer's, num_hidden_layers + 1 of them
-    attentions: when asked for, by layer and by group of the layout: (b, H, t, t) probabilities
+    attentions: when asked for, by layer and by group of the layout: (b, H, t, t) probabilities of the sequences
+                ``layout.groups[g].rows``
     """
 
     last: Tensor
@@ -66,7 +67,7 @@ class Encoder(nn.Module):
         states:     keep every layer's output
         attentions: keep every layer's attention probabilities
 
-        Raises `IndexError` for ids outside the vocabulary and positions beyond P.
+        Raises, on the CPU, `IndexError` for ids outside the vocabulary and positions beyond P.
         """
         self.noise.enter(0)
         x = self.embeddings(layout.fill(ids), None if segments is None else layout.fill(segments), layout)

@@ -24,28 +24,42 @@ from bertsmith.model.encoder import Encoder, initialise
 from bertsmith.model.layout import Layout, PackedLayout
 from bertsmith.model.noise import Noise
 
-HeadKind = Literal["sequence", "choice", "token", "span"]
+HeadKind = Literal["sequence", "choice", "token", "span"]  # of tasks
+PretrainingKind = Literal["pretraining", "masked", "next_sentence", "causal"]  # see bertsmith.model.pretraining
+AnyHead = HeadKind | PretrainingKind
+ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]  # as published
+
+
+class Pooler(nn.Linear):
+    """The published pooler, a linear map and tanh on the vectors of [CLS]: ``pooler(layout.first(x))``.
+
+    >>> Pooler(BertConfig(hidden_size=8, num_attention_heads=2))(torch.zeros(3, 8)).shape
+    torch.Size([3, 8])
+    """
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config.hidden_size, config.hidden_size)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The first vector of each sequence to its pooled one: (B, D) -> (B, D)."""
+        return torch.tanh(super().forward(input))
 
 
 class SequenceHead(nn.Module):
-    """Pooler (linear and tanh on [CLS]), dropout, linear. For ``sequence`` and ``choice``."""
+    """Pooler, dropout, linear. For ``sequence`` and ``choice``."""
 
     def __init__(self, config: BertConfig, num_outputs: int, noise: Noise) -> None:
         super().__init__()
         self.noise = noise
         self.dropout = config.head_dropout
-        self.pooler = nn.Linear(config.hidden_size, config.hidden_size)
+        self.pooler = Pooler(config)
         self.classifier = nn.Linear(config.hidden_size, num_outputs)
 
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
         """x: (N, D) or (B, T, D) -> (B, C)."""
-        pooled = self.pool(x, layout)
+        pooled = self.pooler(layout.first(x))
         logits: Tensor = self.classifier(self.noise.drop(pooled, self.dropout) if self.training else pooled)
         return logits
-
-    def pool(self, x: Tensor, layout: Layout) -> Tensor:
-        """The published pooled output: tanh of a linear map of [CLS]. x: (N, D) or (B, T, D) -> (B, D)."""
-        return torch.tanh(self.pooler(layout.first(x)))
 
 
 class TokenHead(nn.Module):
@@ -71,8 +85,41 @@ HEADS: dict[HeadKind, Callable[[BertConfig, int, Noise], nn.Module]] = {
 }
 
 
-class BertModel(nn.Module):
-    """An encoder with one head, starting from truncated-normal weights.
+class EncoderModel(nn.Module):
+    """An encoder with something on it: what the training loop needs to know of any model."""
+
+    config: BertConfig
+    encoder: Encoder
+
+
+class PooledEncoder(EncoderModel):
+    """An encoder and its pooler without a head, as published models come: transformers' BertModel.
+
+    `bertsmith.checkpoint.load_weights(model, weights, None)` fills one from any checkpoint that has a pooler.
+
+    >>> model = PooledEncoder(BertConfig(hidden_size=8, num_attention_heads=2, vocab_size=50))
+    >>> batch = Batch(ids=torch.tensor([2, 7, 3, 2, 3]), segments=torch.zeros(5, dtype=torch.int64),
+    ...               lengths=torch.tensor([3, 2]))
+    >>> model(batch).shape
+    torch.Size([2, 8])
+    """
+
+    def __init__(self, config: BertConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.pooler = Pooler(config)
+        initialise(self, config.initializer_range, generator)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """A packed batch to the published pooled output, (B, D)."""
+        layout = PackedLayout(batch.lengths, batch.ids.device)
+        pooled: Tensor = self.pooler(layout.first(self.encoder(batch.ids, batch.segments, layout).last))
+        return pooled
+
+
+class BertModel(EncoderModel):
+    """An encoder with one head of a task, starting from truncated-normal weights.
 
     >>> model = BertModel(BertConfig(hidden_size=8, num_attention_heads=2, vocab_size=50), "sequence", num_outputs=3)
     >>> batch = Batch(ids=torch.tensor([2, 7, 3, 2, 3]), segments=torch.zeros(5, dtype=torch.int64),

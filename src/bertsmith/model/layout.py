@@ -27,9 +27,11 @@ _GROUP_COST = 40_000
 class Group:
     """Sequences of a batch that attention computes together, padded to the longest of them.
 
+    rows: (b,) int64 on the CPU, the number in the batch of each sequence
     bias: (b, 1, 1, T) float32, 0 at tokens and -inf at padding, or None where nothing is padded
     """
 
+    rows: Tensor
     bias: Tensor | None
 
 
@@ -59,9 +61,6 @@ class Layout(Protocol):
     def trim(self, x: Tensor) -> Tensor:
         """Tokens without the fillers: the inverse of `fill`."""
 
-    def to(self, device: torch.device) -> Layout:
-        """The same layout with its tensors on ``device``."""
-
 
 class PackedLayout:
     """Sequences end to end: N tokens, B sequences, no padding in anything but attention.
@@ -81,11 +80,6 @@ class PackedLayout:
         np.cumsum(self.lengths, out=self.starts[1:])
         self.num_tokens = int(self.starts[-1])
         self.num_fillers = rounded_size(self.num_tokens) - self.num_tokens
-
-    def to(self, device: torch.device) -> PackedLayout:
-        if device == self.device:
-            return self
-        return PackedLayout(torch.from_numpy(self.lengths), device)
 
     def fill(self, ids: Tensor) -> Tensor:
         # The first token once more: an id that is known to be there.
@@ -115,12 +109,18 @@ class PackedLayout:
         return bool((self.lengths == self.lengths[0]).all())
 
     @cached_property
+    def _rows(self) -> list[Integers]:
+        """The sequences of each group, (b,)."""
+        if self._is_rectangle:
+            return [np.arange(len(self.lengths))]
+        order = np.argsort(self.lengths, kind="stable")
+        return [order[low:high] for low, high in group_by_length(self.lengths[order])]
+
+    @cached_property
     def _rectangles(self) -> list[Integers]:
         """For each group the places of its tokens, (b, t), with -1 at padding."""
-        order = np.argsort(self.lengths, kind="stable")
         rectangles = []
-        for low, high in group_by_length(self.lengths[order]):
-            rows = order[low:high]
+        for rows in self._rows:
             span = np.arange(-(-self.lengths[rows[-1]] // 8) * 8)
             places = self.starts[rows][:, None] + span
             rectangles.append(np.where(span < self.lengths[rows][:, None], places, -1))
@@ -129,12 +129,12 @@ class PackedLayout:
     @cached_property
     def groups(self) -> list[Group]:
         if self._is_rectangle:
-            return [Group(None)]
+            return [Group(torch.from_numpy(self._rows[0]), None)]
         groups = []
-        for places in self._rectangles:
+        for rows, places in zip(self._rows, self._rectangles, strict=True):
             padding = places < 0
             bias = np.where(padding, np.float32(-np.inf), np.float32(0))[:, None, None, :]
-            groups.append(Group(self._tensor(bias) if padding.any() else None))
+            groups.append(Group(torch.from_numpy(rows), self._tensor(bias) if padding.any() else None))
         return groups
 
     @cached_property
@@ -190,9 +190,6 @@ class PaddedLayout:
     def trim(self, x: Tensor) -> Tensor:
         return x
 
-    def to(self, device: torch.device) -> PaddedLayout:
-        return PaddedLayout(self.mask.to(device))
-
     @property
     def positions(self) -> Tensor:
         return torch.arange(self.mask.shape[1], device=self.mask.device).expand(*self.mask.shape)
@@ -202,7 +199,7 @@ class PaddedLayout:
         # The lowest finite number, not -inf: a row of padding alone must not become NaN.
         lowest = torch.finfo(torch.float32).min
         bias = torch.zeros(self.mask.shape, device=self.mask.device).masked_fill(~self.mask, lowest)
-        return [Group(bias[:, None, None, :])]
+        return [Group(torch.arange(self.mask.shape[0]), bias[:, None, None, :])]
 
     def split(self, x: Tensor) -> list[Tensor]:
         return [x]

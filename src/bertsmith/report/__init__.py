@@ -8,6 +8,6 @@ metrics     `write_metrics` writes ``metrics.json``
 record      `Report` and its parts: a run as plain data
 classifier  what a classifier's answers add up to
 html        `write_report` writes ``report.html``
-card        `Card` and `write_card`: the checkpoint's ``README.md``
+card        `Card` and `render_card`: the checkpoint's ``README.md``
 terminal    tables for the terminal
 """

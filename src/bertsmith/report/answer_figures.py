@@ -12,11 +12,10 @@ from matplotlib.colors import to_rgba
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from bertsmith.report.classifier import score_batches
 from bertsmith.report.drawing import COLOURS, add_legend, draw_axes, in_style, percent, thousands, to_svg
 from bertsmith.report.words import clip_text, format_score
-from bertsmith.tasks.insight import Classes, Regression
-from bertsmith.tasks.metrics import Calibration, mcc
+from bertsmith.tasks.insight import Regression
+from bertsmith.tasks.metrics import Calibration
 
 
 @in_style
@@ -63,10 +62,8 @@ def draw_confusions(counts: NDArray[np.int64], labels: Sequence[str], supports: 
 
 
 @in_style
-def draw_batch_scores(classes: Classes) -> str:
-    """MCC of each batch as bars, and of all examples together as a line."""
-    scores, size = score_batches(classes)
-    whole = mcc(classes.gold, classes.predicted)
+def draw_batch_scores(scores: NDArray[np.float64], size: int, whole: float) -> str:
+    """MCC of each batch of ``size`` examples as bars, and of all examples together as a line."""
     figure, axes = draw_axes()
     axes.bar(np.arange(1, len(scores) + 1), scores, width=0.72, color=COLOURS["blue"], alpha=0.75)
     axes.axhline(0, color=COLOURS["soft"], linewidth=1.0)

@@ -9,16 +9,14 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
-from bertsmith.files import write_text
-from bertsmith.report.plain import plain
+from bertsmith.files import plain
 from bertsmith.report.record import Split
 from bertsmith.report.words import (
     clean_text,
@@ -38,14 +36,15 @@ CARD_NAME = "README.md"
 class Card:
     """What the card tells. Only ``name`` and ``task`` are needed.
 
-    name:       what the model is called
+    name:       what the model is called, and the folder or hub name to load it from
     task:       classify, regress, choose, tag or answer
     base_model: the hub's name of the model it started from; empty if it has none there
-    dataset:    what the data is called
-    language:   ISO 639-1 code of the texts' language
-    license:    the licence the model is given to others under, in the hub's words; left out unless given
-    place:      folder or hub name to load it from; ``name`` if empty
+    scored_on:  what the scores were found on, in words
+    refitted:   it was trained anew on train + eval; the scores are those of the model before
     pair:       each example is two texts
+    several:    any number of labels may hold at once
+
+    for_transformers: transformers computes such a model
     """
 
     name: str
@@ -53,11 +52,11 @@ class Card:
     scores: Mapping[str, float] = field(default_factory=dict)
     labels: Sequence[str] = ()
     base_model: str = ""
-    dataset: str = ""
-    language: str = ""
-    license: str = ""
-    place: str = ""
+    scored_on: str = "held-out examples"
+    refitted: bool = False
     pair: bool = False
+    several: bool = False
+    for_transformers: bool = True
     parameters: int = 0
     max_length: int | None = None
     splits: Sequence[Split] = ()
@@ -67,73 +66,109 @@ class Card:
 
 @dataclass(frozen=True)
 class _Kind:
-    """How the hub and transformers speak of a task."""
+    """How the hub, transformers and our own commands speak of a task.
+
+    pipeline: the hub's name of the task
+    model:    the end of the class in transformers, after ``AutoModelFor``
+    does:     what such a model does
+    asked:    something to predict, in Python
+    flags:    the same on the command line
+    inputs:   lines of Python that make ``inputs`` of it with a ``tokenizer`` of transformers
+    reading:  lines of Python that print the answer from the ``output`` of a ``model`` of transformers
+    """
 
     pipeline: str
     model: str
     does: str
-    example: str
+    asked: str
     flags: str
-    inputs: str
-    reading: str
+    inputs: tuple[str, ...]
+    reading: tuple[str, ...]
 
 
 _TEXT = '"The committee approved the plan without a vote."'
-_PAIR = '"A man is playing a guitar.", "Someone makes music."'
+_PAIR = ('"A man is playing a guitar."', '"Someone makes music."')
+_SENTENCE = '"Ada Lovelace lived in London."'
+_PROMPT = '"She opened the door and"'
+_ENDINGS = ('"went in."', '"ate it."')
 _QUESTION = '"Who wrote it?"'
 _CONTEXT = '"The report was written by Ada in the spring."'
+
+
+def _tokenize(*texts: str) -> tuple[str, ...]:
+    return (f'inputs = tokenizer({", ".join(texts)}, return_tensors="pt")',)
+
+
 _KINDS = {
     "classify": _Kind(
-        "text-classification",
-        "SequenceClassification",
-        "puts texts into classes",
-        _TEXT,
-        f"--text {_TEXT}",
-        f"tokenizer({_TEXT}, return_tensors='pt')",
-        "print(model.config.id2label[logits.argmax(-1).item()])",
+        pipeline="text-classification",
+        model="SequenceClassification",
+        does="puts texts into classes",
+        asked=_TEXT,
+        flags=f"--text {_TEXT}",
+        inputs=_tokenize(_TEXT),
+        reading=("print(model.config.id2label[output.logits.argmax(-1).item()])",),
     ),
     "regress": _Kind(
-        "text-classification",
-        "SequenceClassification",
-        "gives texts a score",
-        _TEXT,
-        f"--text {_TEXT}",
-        f"tokenizer({_TEXT}, return_tensors='pt')",
-        "print(logits.item())",
+        pipeline="text-classification",
+        model="SequenceClassification",
+        does="gives texts a score",
+        asked=_TEXT,
+        flags=f"--text {_TEXT}",
+        inputs=_tokenize(_TEXT),
+        reading=("print(output.logits.item())",),
     ),
     "choose": _Kind(
-        "multiple-choice",
-        "MultipleChoice",
-        "chooses the ending that fits a beginning",
-        "",
-        "--input questions.jsonl --output answers.jsonl",
-        "",
-        "print(logits.argmax(-1).item())",
+        pipeline="multiple-choice",
+        model="MultipleChoice",
+        does="chooses the ending that fits a beginning",
+        asked=f'{{"prompt": {_PROMPT}, "endings": [{", ".join(_ENDINGS)}]}}',
+        flags=" ".join([f"--prompt {_PROMPT}", *(f"--ending {ending}" for ending in _ENDINGS)]),
+        inputs=(
+            f"prompt, endings = {_PROMPT}, [{', '.join(_ENDINGS)}]",
+            'inputs = tokenizer([prompt] * len(endings), endings, padding=True, return_tensors="pt")',
+            "inputs = {name: values.unsqueeze(0) for name, values in inputs.items()}",
+        ),
+        reading=("print(endings[output.logits.argmax(-1).item()])",),
     ),
     "tag": _Kind(
-        "token-classification",
-        "TokenClassification",
-        "finds and names spans of words in texts",
-        '"Ada Lovelace lived in London."',
-        '--text "Ada Lovelace lived in London."',
-        "tokenizer('Ada Lovelace lived in London.', return_tensors='pt')",
-        "print([model.config.id2label[i] for i in logits[0].argmax(-1).tolist()])",
+        pipeline="token-classification",
+        model="TokenClassification",
+        does="finds and names spans of words in texts",
+        asked=_SENTENCE,
+        flags=f"--text {_SENTENCE}",
+        inputs=_tokenize(_SENTENCE),
+        reading=("print([model.config.id2label[i] for i in output.logits[0].argmax(-1).tolist()])",),
     ),
     "answer": _Kind(
-        "question-answering",
-        "QuestionAnswering",
-        "answers questions with a span of a given text",
-        f'{{"question": {_QUESTION}, "context": {_CONTEXT}}}',
-        "--input questions.jsonl --output answers.jsonl",
-        f"tokenizer({_QUESTION}, {_CONTEXT}, return_tensors='pt')",
-        "",
+        pipeline="question-answering",
+        model="QuestionAnswering",
+        does="answers questions with a span of a given text",
+        asked=f'{{"question": {_QUESTION}, "context": {_CONTEXT}}}',
+        flags=f"--question {_QUESTION} --context {_CONTEXT}",
+        inputs=_tokenize(_QUESTION, _CONTEXT),
+        reading=(
+            "begin, end = output.start_logits.argmax(), output.end_logits.argmax()",
+            'print(tokenizer.decode(inputs["input_ids"][0, begin : end + 1]))',
+        ),
     ),
 }
 
 
-def write_card(card: Card, folder: Path | str) -> None:
-    """Write ``folder/README.md`` in one move. Raises `OutputError` when that is not possible."""
-    write_text(Path(folder) / CARD_NAME, render_card(card))
+def _kind_of(card: Card) -> _Kind:
+    kind = _KINDS[card.task]
+    if card.pair:
+        kind = replace(
+            kind,
+            does=kind.does.replace("texts", "pairs of texts", 1),
+            asked=f"({', '.join(_PAIR)})",
+            flags="--text {} --text-pair {}".format(*_PAIR),
+            inputs=_tokenize(*_PAIR),
+        )
+    if card.several:
+        reading = "print([label for i, label in model.config.id2label.items() if output.logits[0, i] > 0])"
+        kind = replace(kind, does=kind.does.replace("into", "into any number of"), reading=(reading,))
+    return kind
 
 
 def render_card(card: Card) -> str:
@@ -155,18 +190,16 @@ def render_card(card: Card) -> str:
         "shell": lambda text: shlex.quote(clean_text(text)),
         "fenced": lambda text: clean_text(text).replace("```", "'''"),
     }
-    kind = _KINDS[card.task]
-    example, flags = _examples(card, kind)
+    kind = _kind_of(card)
     held_out = next((split.rows for split in card.splits if split.name != "train"), 0)
     text = environment.from_string((files("bertsmith.report") / "card.md.j2").read_text(encoding="utf-8")).render(
         card=card,
         front=_front_matter(card, kind),
-        does=kind.does.replace("texts", "pairs of texts", 1) if card.pair else kind.does,
+        does=kind.does,
         labels=_name_labels(card.labels),
         held_out=held_out,
-        place=card.place or card.name,
-        example=example,
-        flags=flags,
+        asked=kind.asked,
+        flags=kind.flags,
         transformers=_transformers_code(card, kind),
         settings=[(name_setting(name), show_value(plain(value))) for name, value in card.settings.items()],
         limits=_limits(card),
@@ -190,23 +223,21 @@ def _quote(text: str) -> str:
 
 
 def _front_matter(card: Card, kind: _Kind) -> str:
-    dataset = clean_text(card.dataset) or "held-out examples"
+    scores = {} if card.refitted else plain(card.scores)  # there they would count as the model's own
     results = [
         EvalResult(
             task_type=kind.pipeline,
             dataset_type="custom",
-            dataset_name=dataset,
+            dataset_name=clean_text(card.scored_on),
             dataset_split="eval",
             metric_type=name,
             metric_name=name_score(name),
             metric_value=round(value, 5),
         )
-        for name, value in plain(card.scores).items()
+        for name, value in scores.items()
         if value is not None
     ]
     data = ModelCardData(
-        language=card.language or None,
-        license=card.license or None,
         library_name="bertsmith",
         pipeline_tag=kind.pipeline,
         tags=["bert", "bertsmith", card.task],
@@ -218,43 +249,20 @@ def _front_matter(card: Card, kind: _Kind) -> str:
     return str(data.to_yaml()).strip()
 
 
-def _examples(card: Card, kind: _Kind) -> tuple[str, str]:
-    """What to predict, in Python and on the command line."""
-    if card.task == "choose":
-        return '[{"text": "She opened the door and", "endings": ["went in.", "ate it."]}]', kind.flags
-    if card.pair:
-        return f"[({_PAIR})]", "--input pairs.tsv --output answers.jsonl"
-    return f"[{kind.example}]", kind.flags
-
-
 def _transformers_code(card: Card, kind: _Kind) -> str:
-    place = _quote(card.place or card.name)
-    inputs = f"tokenizer({_PAIR}, return_tensors='pt')" if card.pair else kind.inputs
+    place = _quote(card.name)
     lines = [
         "import torch",
         f"from transformers import AutoModelFor{kind.model}, AutoTokenizer",
         "",
         f"tokenizer = AutoTokenizer.from_pretrained({place})",
         f"model = AutoModelFor{kind.model}.from_pretrained({place})",
+        *kind.inputs,
+        "with torch.no_grad():",
+        "    output = model(**inputs)",
+        *kind.reading,
     ]
-    if card.task == "choose":
-        lines += [
-            'beginning, endings = "She opened the door and", ["went in.", "ate it."]',
-            "inputs = tokenizer([beginning] * len(endings), endings, padding=True, return_tensors='pt')",
-            "inputs = {name: values.unsqueeze(0) for name, values in inputs.items()}",
-        ]
-    else:
-        lines.append(f"inputs = {inputs}")
-    lines.append("with torch.no_grad():")
-    if card.task == "answer":
-        lines += [
-            "    output = model(**inputs)",
-            "begin, end = output.start_logits.argmax(), output.end_logits.argmax()",
-            "print(tokenizer.decode(inputs['input_ids'][0, begin : end + 1]))",
-        ]
-    else:
-        lines += ["    logits = model(**inputs).logits", kind.reading]
-    return "\n".join(lines).replace("'pt'", '"pt"')
+    return "\n".join(lines)
 
 
 def _name_labels(labels: Sequence[str]) -> str:
@@ -264,14 +272,14 @@ def _name_labels(labels: Sequence[str]) -> str:
 
 
 def _limits(card: Card) -> list[str]:
-    learnt = next((split.rows for split in card.splits if split.name == "train"), 0)
+    learnt = sum(split.rows for split in card.splits if split.name == "train" or card.refitted)
     limits = []
     if learnt:
         limits.append(
             f"It learnt from {learnt:,} examples. Texts of another kind, time or language than theirs get worse "
             "answers, and its scores do not tell by how much."
         )
-    if card.task in ("classify", "choose"):
+    if card.task in ("classify", "choose") and not card.several:
         limits.append(
             "It always answers with one of its labels, also where none fits. Its probability is not a promise: see the "
             "reliability diagram in the run's report."

@@ -12,7 +12,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from bertsmith.report.record import ClassScores
 from bertsmith.tasks.insight import Classes
-from bertsmith.tasks.metrics import Calibration, calibration, mcc_by_batch
+from bertsmith.tasks.metrics import mcc_by_batch
 
 
 def score_classes(classes: Classes) -> list[ClassScores]:
@@ -39,11 +39,3 @@ def score_batches(classes: Classes, *, at_most: int = 100) -> tuple[NDArray[np.f
     """
     size = max(classes.batch_size, -(-len(classes.gold) // at_most), 1)
     return np.array(mcc_by_batch(classes.gold, classes.predicted, size)), size
-
-
-def calibrate(classes: Classes) -> Calibration | None:
-    """How right the model is when it is how sure; None where it gives no probabilities."""
-    if classes.probabilities is None:
-        return None
-    confidence = classes.probabilities.max(axis=1).astype(np.float64)
-    return calibration(confidence, classes.probabilities.argmax(axis=1) == classes.gold)

@@ -142,7 +142,7 @@ def _finish_steps(axes: Axes, best_step: int | None) -> None:
     """What all plots by step share."""
     if best_step is not None:
         axes.axvline(
-            best_step, color=COLOURS["ink"], linewidth=1.1, linestyle=(0, (1, 2.5)), label=f"kept: step {best_step:,}"
+            best_step, color=COLOURS["ink"], linewidth=1.1, linestyle=(0, (1, 2.5)), label=f"best: step {best_step:,}"
         )
     axes.set_xlabel("step")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))

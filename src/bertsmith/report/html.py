@@ -18,12 +18,11 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from bertsmith.files import write_text
+from bertsmith.files import plain, write_text
 from bertsmith.report.answer_figures import draw_batch_scores, draw_confusions, draw_reliability, draw_scatter
-from bertsmith.report.classifier import calibrate, count_confusions, score_batches, score_classes
+from bertsmith.report.classifier import count_confusions, score_batches, score_classes
 from bertsmith.report.figures import choose_scores, draw_lengths, draw_losses, draw_rate, draw_scores
 from bertsmith.report.metrics import versions
-from bertsmith.report.plain import plain
 from bertsmith.report.record import Curves, Report, Split
 from bertsmith.report.words import (
     MISSING,
@@ -36,7 +35,7 @@ from bertsmith.report.words import (
     show_value,
 )
 from bertsmith.tasks.insight import Classes, Mistake, Regression
-from bertsmith.tasks.metrics import number_scores
+from bertsmith.tasks.metrics import Calibration, mcc, number_scores
 
 REPORT_NAME = "report.html"
 MAX_TEXT = 400  # signs shown of one text
@@ -53,19 +52,22 @@ def render_report(report: Report) -> str:
     """The page as text."""
     figures: dict[str, Markup] = {}
     captions = dict.fromkeys(_FIGURES, "")
-    classes = report.classes if report.classes is not None and len(report.classes.gold) else None
-    regression = report.regression if report.regression is not None and len(report.regression.gold) else None
+    insight = report.insight
+    classes = insight.classes if insight.classes is not None and len(insight.classes.gold) else None
+    regression = insight.regression if insight.regression is not None and len(insight.regression.gold) else None
     _draw_data(report, figures, captions)
     _draw_training(report, figures, captions)
     if classes is not None:
         _draw_classes(classes, figures, captions)
     if regression is not None:
         _draw_regression(regression, figures, captions)
+    if insight.calibration is not None and insight.calibration.count.any():
+        _draw_calibration(insight.calibration, figures, captions)
     has = {
         "data": bool(report.splits) or report.findings is not None,
         "training": any(name in figures for name in ("losses", "scores", "rate")),
-        "answers": classes is not None or regression is not None or bool(report.breakdowns),
-        "mistakes": bool(report.mistakes),
+        "answers": bool(insight.breakdowns) or any(name in figures for name in _OF_ANSWERS),
+        "mistakes": bool(insight.mistakes),
         "settings": bool(report.settings or report.timing or report.environment),
     }
     titles = {
@@ -77,11 +79,9 @@ def render_report(report: Report) -> str:
     }
     captions["mistakes"] = (
         "Wrong answers that the model was most sure of."
-        if any(one.confidence is not None for one in report.mistakes)
+        if any(one.confidence is not None for one in insight.mistakes)
         else "The answers farthest from the gold ones."
         if regression is not None
-        else "Wrong answers, as the file has them."
-        if classes is not None
         else "The sentences with most that is wrong; of their spans, only those that were missed or found wrongly."
     )
     return (
@@ -104,8 +104,8 @@ def render_report(report: Report) -> str:
             sources=any(split.source for split in report.splits),
             labels=_label_rows(report),
             classes=score_classes(classes) if classes is not None else [],
-            breakdowns=report.breakdowns,
-            mistakes=[_shown(one) for one in report.mistakes],
+            breakdowns=insight.breakdowns,
+            mistakes=[_shown(one) for one in insight.mistakes],
             settings=_rows(report.settings),
             timing=_rows(report.timing),
             environment=_rows(report.environment),
@@ -115,7 +115,8 @@ def render_report(report: Report) -> str:
     )
 
 
-_FIGURES = ("lengths", "losses", "scores", "rate", "confusions", "batches", "reliability", "scatter")
+_OF_ANSWERS = ("confusions", "batches", "reliability", "scatter")
+_FIGURES = ("lengths", "losses", "scores", "rate", *_OF_ANSWERS)
 
 
 def _draw_data(report: Report, figures: dict[str, Markup], captions: dict[str, str]) -> None:
@@ -155,19 +156,20 @@ def _draw_classes(classes: Classes, figures: dict[str, Markup], captions: dict[s
     labels = [classes.labels[i] for i in shown.tolist()]
     figures["confusions"] = Markup(draw_confusions(counts[np.ix_(shown, shown)], labels, counts.sum(axis=1)[shown]))
     captions["confusions"] = caption
-    figures["batches"] = Markup(draw_batch_scores(classes))
     scores, size = score_batches(classes)
+    figures["batches"] = Markup(draw_batch_scores(scores, size, mcc(classes.gold, classes.predicted)))
     captions["batches"] = (
         f"Matthews correlation of each {size} examples in the order of the file: {len(scores)} batches, "
         f"from {format_score(float(scores.min()))} to {format_score(float(scores.max()))}."
     )
-    calibration = calibrate(classes)
-    if calibration is not None:
-        figures["reliability"] = Markup(draw_reliability(calibration))
-        captions["reliability"] = (
-            f"Expected calibration error {format_score(calibration.error)}. Points under the dashed line: surer than "
-            "right. The area of a point tells how many answers it stands for."
-        )
+
+
+def _draw_calibration(calibration: Calibration, figures: dict[str, Markup], captions: dict[str, str]) -> None:
+    figures["reliability"] = Markup(draw_reliability(calibration))
+    captions["reliability"] = (
+        f"Expected calibration error {format_score(calibration.error)}. Points under the dashed line: surer than "
+        "right. The area of a point tells how many answers it stands for."
+    )
 
 
 def _draw_regression(regression: Regression, figures: dict[str, Markup], captions: dict[str, str]) -> None:
@@ -185,7 +187,9 @@ def _subtitle(report: Report) -> str:
         parts.append(f"task: {report.task}")
     if report.model:
         parts.append(f"started from {report.model}")
-    if report.best_step is not None:
+    if report.refit_steps is not None:
+        parts.append(f"trained anew on train + eval for {report.refit_steps:,} steps; scored before that")
+    elif report.best_step is not None:
         by = f", the best in {name_score(report.metric)}" if report.metric else ""
         parts.append(f"weights of step {report.best_step:,}{by}")
     return " · ".join(parts)

@@ -10,6 +10,7 @@ one continuous story however often the run was killed.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,8 +19,7 @@ from typing import Any, Self
 
 from tensorboardX import SummaryWriter
 
-from bertsmith.files import output_error, write_text
-from bertsmith.report.plain import dump_json, plain
+from bertsmith.files import dump_json, output_error, write_text
 from bertsmith.report.record import Curves
 
 LOG_NAME = "log.jsonl"
@@ -83,7 +83,7 @@ class RunLog:
         self.close()
 
     def _append(self, record: dict[str, Any]) -> None:
-        record = plain({"step": record["step"], **record, "time": round(time.time(), 3)})
+        record = {"step": record["step"], **record, "time": round(time.time(), 3)}
         try:
             self._file.write(dump_json(record) + "\n")
             self._file.flush()  # one line is one write: a kill costs at most the line being written
@@ -101,7 +101,7 @@ class RunLog:
         else:
             values = {f"train/{name}": record.get(name) for name in _SERIES}
         for tag, value in values.items():
-            if value is not None:
+            if value is not None and math.isfinite(value):
                 self._events.add_scalar(tag, float(value), int(record["step"]), walltime=record.get("time"))
 
 

@@ -17,8 +17,7 @@ from typing import Any
 
 import torch
 
-from bertsmith.files import write_text
-from bertsmith.report.plain import dump_json, plain
+from bertsmith.files import write_json
 
 METRICS_NAME = "metrics.json"
 
@@ -51,25 +50,21 @@ class RunMetrics:
     refit: Mapping[str, float] | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values under the names of the file, with rates and versions."""
+        """Values under the names of the file, with rates and versions."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        scores = values.pop("scores")
-        told: dict[str, Any] = plain(
-            {
-                "eval": scores,
-                **values,
-                "train_seconds": round(self.train_seconds, 3),
-                "examples_per_second": per_second(self.examples, self.train_seconds),
-                "tokens_per_second": per_second(self.tokens, self.train_seconds),
-                "versions": versions(),
-            }
-        )
-        return told
+        return {
+            "eval": values.pop("scores"),
+            **values,
+            "train_seconds": round(self.train_seconds, 3),
+            "examples_per_second": per_second(self.examples, self.train_seconds),
+            "tokens_per_second": per_second(self.tokens, self.train_seconds),
+            "versions": versions(),
+        }
 
 
 def write_metrics(folder: Path | str, metrics: RunMetrics) -> None:
     """Write ``folder/metrics.json`` in one move. Raises `OutputError` when the folder cannot be written to."""
-    write_text(Path(folder) / METRICS_NAME, dump_json(metrics.as_json(), indent=2) + "\n")
+    write_json(Path(folder) / METRICS_NAME, metrics.as_json())
 
 
 def per_second(count: float, seconds: float) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertsmith.tasks.insight import Breakdown, Classes, Mistake, Regression
+from bertsmith.tasks.insight import Insight
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Split:
     name:      "train", "eval", ...
     rows:      number of examples
     lengths:   (S,) tokens in each sequence, special tokens included; S differs from ``rows`` where a row is several
-    truncated: number of sequences that lost tokens
+    truncated: number of examples that lost tokens
     labels:    examples by label name, in label order; empty when the task has none to count
     source:    the file it came from, as the user wrote it
     """
@@ -42,8 +42,8 @@ class Split:
 
     @property
     def share_truncated(self) -> float:
-        """Share of the sequences that lost tokens, 0 to 1."""
-        return self.truncated / len(self.lengths) if len(self.lengths) else 0.0
+        """Share of the examples that lost tokens, 0 to 1."""
+        return self.truncated / self.rows if self.rows else 0.0
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,10 @@ class Report:
     findings:    what the data checks say, a sentence each; empty: nothing to say; None: not checked
     curves:      what the log holds
     metric:      the score that chose the best step
-    best_step:   the step whose weights were kept
-    mistakes:    the worst first
+    best_step:   the step with the best score, where it decided which weights were kept
+    refit_steps: steps of the training on train + eval that followed, where there was one; the rest tells of the model
+                 before
+    insight:     what the task says of the answers on the eval split
     timing:      rows for the table of speed (seconds, tokens/s, ...), shown as they are
     environment: rows for the table of versions and hardware, shown as they are
     """
@@ -99,9 +101,7 @@ class Report:
     curves: Curves = Curves()
     metric: str = ""
     best_step: int | None = None
-    classes: Classes | None = None
-    regression: Regression | None = None
-    breakdowns: Sequence[Breakdown] = ()
-    mistakes: Sequence[Mistake] = ()
+    refit_steps: int | None = None
+    insight: Insight = field(default_factory=Insight)
     timing: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """Tables for the terminal.
 
-Enters: scores, classes, splits. Leaves: rich tables, to be printed by the caller. Knows nothing of where they go.
+Enters: scores, splits, counts. Leaves: rich tables, to be printed by the caller. Knows nothing of where they go.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from bertsmith.report.record import ClassScores, Split
+from bertsmith.report.record import Split
 from bertsmith.report.words import clip_text, format_score, format_share, name_score
 
 
@@ -22,15 +22,6 @@ def tabulate_scores(scores: Mapping[str, float], *, metric: str = "") -> Table:
     for name, value in scores.items():
         style = "bold" if name == metric else ""
         table.add_row(Text(name_score(name)), format_score(value), style=style)
-    return table
-
-
-def tabulate_classes(rows: Sequence[ClassScores]) -> Table:
-    """Precision, recall, F1 and number of examples of every class."""
-    table = _table("class", "precision", "recall", "F1", "examples")
-    for row in rows:
-        numbers = (format_score(value) for value in (row.precision, row.recall, row.f1, row.support))
-        table.add_row(_label(row.label), *numbers)
     return table
 
 
@@ -55,13 +46,17 @@ def tabulate_splits(splits: Sequence[Split]) -> Table:
     return table
 
 
+def tabulate_counts(what: str, counts: Mapping[str, int]) -> Table:
+    """Numbers of things by name; ``what`` says what is counted."""
+    table = _table(what, "count")
+    for name, number in counts.items():
+        table.add_row(Text(name), f"{number:,}")
+    return table
+
+
 def _table(first: str, *others: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False)
     table.add_column(first)
     for name in others:
         table.add_column(name, justify="right")
     return table
-
-
-def _label(label: str) -> Text:
-    return Text(clip_text(label, 40))  # Text: a label like "[red]" is a label, not a colour

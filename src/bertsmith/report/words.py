@@ -14,17 +14,8 @@ _NAMES = {
     "mcc": "MCC",
     "f1": "F1",
     "f1_macro": "macro F1",
-    "macro_f1": "macro F1",
-    "f1_micro": "micro F1",
-    "micro_f1": "micro F1",
-    "f1_weighted": "weighted F1",
-    "weighted_f1": "weighted F1",
     "ece": "ECE",
     "mse": "MSE",
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "auc": "AUC",
-    "em": "exact match",
     "lr": "learning rate",
     "pearson": "Pearson",
     "spearman": "Spearman",
@@ -114,7 +105,7 @@ def name_setting(name: str) -> str:
 
 
 def show_value(value: Any) -> str:
-    """A setting as a table shows it, from what `bertsmith.report.plain.plain` made of it.
+    """A setting as a table shows it, from what `bertsmith.files.plain` made of it.
 
     >>> show_value([1, True, None]), show_value({"a": 0.5})
     ('1, yes, –', 'a 0.5')

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bertsmith.errors import OutputError
-from bertsmith.report.plain import dump_json
+from bertsmith.files import dump_json
 from bertsmith.tables import Table
 from bertsmith.tasks import Answer
 

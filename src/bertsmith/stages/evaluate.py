@@ -10,18 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 from cyclopts import Parameter
 from rich.console import Console
 
-from bertsmith.engine import TaskModel
-from bertsmith.files import write_text
-from bertsmith.report.plain import dump_json
+from bertsmith.files import dump_json, write_text
 from bertsmith.report.terminal import tabulate_scores
 from bertsmith.stages.answer_lines import check_output, ids_of, json_lines
+from bertsmith.stages.opened import open_model, remarks, tell
 from bertsmith.stages.options import ColumnOptions
 from bertsmith.stages.splits import open_table
-from bertsmith.tasks import Encoded
 from bertsmith.training.options import PrecisionName
 
 
@@ -37,6 +34,8 @@ class EvaluateSettings:
     """File to write the answer to every row to as well, as JSON lines."""
     json: bool = False
     """Print one JSON object of scores, and nothing else, on standard output."""
+    max_length: int | None = None
+    """Most tokens of a sequence; as in training unless given."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
     precision: PrecisionName = "fp32"
@@ -48,20 +47,23 @@ class EvaluateSettings:
 def evaluate(settings: EvaluateSettings, *, console: Console | None = None) -> dict[str, float]:
     """Print the scores of a model on a labelled file: a table, or one JSON object.
 
-    console: where remarks on the data go; standard error if none is given
+    console: where remarks on model and data go; standard error if none is given
 
     Returns the scores.
     """
     console = console or Console(stderr=True)
     if settings.predictions is not None:
         check_output(settings.predictions)
-    model = TaskModel.open(settings.model, device=settings.device, precision=settings.precision)
+    model = open_model(
+        settings.model,
+        max_length=settings.max_length,
+        device=settings.device,
+        precision=settings.precision,
+        console=console,
+    )
     table = open_table(settings.data, settings.columns)
-    examples = model.task.read(table, settings.columns.where)
-    model.task.check(examples, where=table.path)
-    encoded = model.task.encode(examples, model.tokenizer, model.max_length)
-    for remark in remarks(encoded, model.max_length):
-        console.print(f"note: {remark}", highlight=False, markup=False)
+    examples, encoded = model.read(table, settings.columns.parts)
+    tell(remarks(encoded, model.max_length), console)
 
     outputs = model.outputs(encoded)
     scores = model.scores(outputs, encoded, examples)
@@ -73,12 +75,3 @@ def evaluate(settings: EvaluateSettings, *, console: Console | None = None) -> d
     else:
         Console().print(tabulate_scores(scores, metric=model.task.metric))
     return scores
-
-
-def remarks(encoded: Encoded, max_length: int) -> list[str]:
-    """What a person should know of how the texts became tokens, a line each."""
-    found = [f"{count:,} {what}" for what, count in encoded.counts.items() if count]
-    cut = int(np.count_nonzero(encoded.sequences.cut))
-    if cut:
-        found.append(f"{cut:,} of {len(encoded.sequences):,} sequences are cut to {max_length} tokens")
-    return found

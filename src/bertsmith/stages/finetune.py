@@ -14,7 +14,7 @@ from bertsmith.engine import TaskModel
 from bertsmith.report.terminal import tabulate_scores
 from bertsmith.stages.dry_run import dry_run
 from bertsmith.stages.finetune_settings import FinetuneSettings
-from bertsmith.stages.outcome import assess, write_outcome
+from bertsmith.stages.outcome import assess, repeatable, write_outcome
 from bertsmith.stages.prepared import prepare, show_data
 from bertsmith.stages.run_folder import RunFolder
 from bertsmith.stages.trained import refit, train
@@ -33,19 +33,19 @@ def finetune(settings: FinetuneSettings, *, console: Console | None = None) -> T
         folder.check(resume=settings.resume, overwrite=settings.overwrite)
         prepared = prepare(settings)
         show_data(prepared, console)
-        dry_run(prepared.model, prepared.encoded, settings.fit, console)
+        dry_run(prepared, settings, console)
         return prepared.model
 
     with folder.held(resume=settings.resume, overwrite=settings.overwrite):
         prepared = prepare(settings)
         show_data(prepared, console)
-        folder.begin(overwrite=settings.overwrite)
+        folder.begin(train=str(repeatable(settings).train), overwrite=settings.overwrite)
         trained = train(prepared, settings, folder, console)
         outcome = assess(prepared, trained, settings)
         if settings.refit:
             outcome = replace(outcome, refitted=refit(prepared, trained, settings, folder, console))
         write_outcome(outcome, prepared, folder)
-        folder.forget_states()
+        folder.end()
     if outcome.scores:
         console.print(tabulate_scores(outcome.scores, metric=outcome.metric))
     console.print(f"model, metrics and report are in {folder.path}", highlight=False)

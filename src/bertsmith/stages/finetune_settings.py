@@ -37,13 +37,13 @@ class FinetuneSettings:
     metric: str | None = None
     """The score that --keep-best and --patience look at, if not the task's own."""
     refit: bool = False
-    """After tuning, train again from the start on train + eval for as many steps as were best."""
+    """After tuning, train again from the start on train + eval for as many epochs as were best."""
     resume: bool = False
     """Go on with the run in --out where it was stopped or killed."""
     overwrite: bool = False
     """Replace the run that is in --out."""
     dry_run: bool = False
-    """Take one step of everything, print the plan, and leave nothing behind."""
+    """Take a few steps, evaluate and save once, print the plan, and leave nothing behind."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
 
@@ -54,8 +54,6 @@ class FinetuneSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.validation < 1:
             raise SettingsError(f"--validation is {self.validation:g}; it must be 0 or more and under 1")
-        if self.max_length is not None and self.max_length < 3:
-            raise SettingsError(f"--max-length is {self.max_length}; it must be 3 or more")
         if self.resume and self.overwrite:
             raise SettingsError("--resume and --overwrite contradict each other; give one of them")
         if self.eval is None and self.validation == 0:

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from bertsmith.checkpoint import labels_of, read_checkpoint, resolve, to_published
 from bertsmith.errors import SettingsError, TokenizerError
+from bertsmith.files import dump_json, plain
 from bertsmith.model.config import BertConfig, preset
 from bertsmith.model.heads import BertModel
-from bertsmith.report.plain import dump_json, plain
 from bertsmith.report.terminal import tabulate_scores
 from bertsmith.report.words import clip_text, show_value
 from bertsmith.text import Tokenizer
@@ -162,6 +162,8 @@ def show_facts(facts: ModelFacts, console: Console) -> None:
         console.print(Text("\ntrained with", style="dim"))
         console.print(_grid(facts.training))
     if facts.scores:
+        if facts.training.get("refit"):
+            console.print(Text("\nscores of the model before the refit on train + eval", style="dim"))
         console.print(tabulate_scores(facts.scores))
     tensors = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False)
     tensors.add_column("tensor", no_wrap=True)

@@ -29,8 +29,8 @@ class ColumnOptions:
         return None if self.columns is None else [name.strip() for name in self.columns.split(",")]
 
     @property
-    def where(self) -> Columns:
-        """What holds what."""
+    def parts(self) -> Columns:
+        """Which columns hold what."""
         return Columns(self.text, self.text_pair, self.label)
 
 
@@ -54,6 +54,10 @@ class TaskOptions:
     """answer: tokens a question is cut to."""
     max_answer: int | None = None
     """answer: most tokens in an answer."""
+    no_answer_threshold: float | None = None
+    """answer: no answer is given where its score exceeds the best answer's by more than this; 0 unless given."""
+    num_best: int | None = None
+    """answer: answers listed for each question, the best first; 5 unless given."""
     allow_missing_answers: bool | None = None
     """answer: leave out training questions whose answer is not in their context."""
 
@@ -69,16 +73,20 @@ class TaskOptions:
 
 
 def parse_weights(text: str) -> dict[str, float]:
-    """Weights by label.
+    """Weights by label; a comma within a label is part of it.
 
-    >>> parse_weights("spam=2, ham=1")
-    {'spam': 2.0, 'ham': 1.0}
+    >>> parse_weights("spam=2, ham, eggs=1")
+    {'spam': 2.0, 'ham, eggs': 1.0}
     """
     weights = {}
+    label = ""
     for part in text.split(","):
-        label, _, weight = part.rpartition("=")
+        name, equals, weight = part.rpartition("=")
         try:
-            weights[label.strip()] = float(weight)
+            weights[(label + name).strip()] = float(weight if equals else "")
+            label = ""
         except ValueError:
-            raise SettingsError(f"--class-weights {part.strip()!r}: write label=weight, or balanced") from None
+            label += part + ","
+    if label:
+        raise SettingsError(f"--class-weights {label[:-1].strip()!r}: write label=weight, or balanced")
     return weights

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertsmith.report.card import Card, render_card
-from bertsmith.report.html import write_report
-from bertsmith.report.log import read_curves
+import numpy as np
+from numpy.typing import NDArray
+
+from bertsmith.report.card import CARD_NAME, Card, render_card
+from bertsmith.report.html import REPORT_NAME, write_report
+from bertsmith.report.log import LOG_NAME, read_curves
 from bertsmith.report.metrics import RunMetrics, describe_machine, per_second, write_metrics
 from bertsmith.report.record import Report
 from bertsmith.settings import to_command, to_flat
@@ -38,12 +41,19 @@ class Outcome:
 
 def assess(prepared: Prepared, trained: FitResult, settings: FinetuneSettings) -> Outcome:
     """Score the trained model once more, and look at its answers."""
+    encoded = prepared.encoded.evaluation
+    return judge(prepared, trained, settings, None if encoded is None else prepared.model.outputs(encoded))
+
+
+def judge(
+    prepared: Prepared, trained: FitResult, settings: FinetuneSettings, outputs: NDArray[np.float32] | None
+) -> Outcome:
+    """What outputs for the evaluation split, if there is one, come to."""
     model = prepared.model
     metric = settings.metric or model.task.metric
     encoded, examples = prepared.encoded.evaluation, prepared.splits.evaluation
-    if encoded is None:
+    if encoded is None or outputs is None:
         return Outcome(settings, trained, {}, metric, Insight())
-    outputs = model.outputs(encoded)
     scores = model.scores(outputs, encoded, examples)
     return Outcome(settings, trained, scores, metric, model.task.insight(outputs, encoded, examples))
 
@@ -55,25 +65,29 @@ def write_outcome(outcome: Outcome, prepared: Prepared, folder: RunFolder) -> No
     """
     model, progress = prepared.model, outcome.trained.progress
     refit = None if outcome.refitted is None else outcome.refitted.progress
+    name = folder.path.resolve().name
     settings = repeatable(outcome.settings)
     told = {
-        name: value if isinstance(value, str | int | float | bool) else str(value)
-        for name, value in to_flat(settings).items()
-        if value is not None and name not in ("out", "resume", "overwrite", "dry_run")
+        option: value if isinstance(value, str | int | float | bool) else str(value)
+        for option, value in to_flat(settings).items()
+        if value is not None and option not in ("out", "resume", "overwrite", "dry_run")
     }
     card = Card(
-        name=folder.path.name,
+        name=name,
         task=model.task.name,
         scores=outcome.scores,
         labels=model.task.label_names or (),
         base_model=_hub_name(settings.model),
-        dataset=Path(str(prepared.splits.train_source)).stem,
+        scored_on=_scored_on(settings),
+        refitted=refit is not None,
         pair=bool(getattr(model.task, "pairs", False)),
+        several=bool(getattr(model.task, "multi_label", False)),
+        for_transformers=model.model.config.is_published_kind,
         parameters=model.num_parameters,
         max_length=model.max_length,
         splits=prepared.described,
         settings=told,
-        command=to_command("finetune", dataclasses.replace(settings, out=folder.path.name)),
+        command=to_command("finetune", dataclasses.replace(settings, out=name)),
     )
     model.save(
         folder.path,
@@ -83,11 +97,11 @@ def write_outcome(outcome: Outcome, prepared: Prepared, folder: RunFolder) -> No
             "scores": dict(outcome.scores),
             "training": told,
         },
-        files={"README.md": render_card(card)},
+        files={CARD_NAME: render_card(card)},
     )
     seconds = progress.seconds
     report = Report(
-        title=f"{model.task.name}: {folder.path.name}",
+        title=f"{model.task.name}: {name}",
         command=to_command("finetune", settings),
         task=model.task.name,
         model=settings.model,
@@ -96,13 +110,11 @@ def write_outcome(outcome: Outcome, prepared: Prepared, folder: RunFolder) -> No
         splits=prepared.described,
         max_length=model.max_length,
         findings=[finding.message for finding in prepared.findings],
-        curves=read_curves(folder.path / "log.jsonl"),
+        curves=read_curves(folder.path / LOG_NAME),
         metric=outcome.metric,
-        best_step=progress.best_step if settings.fit.keep_best else None,
-        classes=outcome.insight.classes,
-        regression=outcome.insight.regression,
-        breakdowns=outcome.insight.breakdowns,
-        mistakes=outcome.insight.mistakes,
+        best_step=progress.best_step if settings.fit.keep_best or refit else None,
+        refit_steps=None if refit is None else refit.step,
+        insight=outcome.insight,
         timing={
             "training": f"{seconds:,.1f} s",
             "steps": f"{progress.step:,} ({outcome.trained.stopped})",
@@ -112,7 +124,7 @@ def write_outcome(outcome: Outcome, prepared: Prepared, folder: RunFolder) -> No
         },
         environment=describe_machine(str(model.precision.device), model.precision.name),
     )
-    write_report(report, folder.path / "report.html")
+    write_report(report, folder.path / REPORT_NAME)
     write_metrics(
         folder.path,
         RunMetrics(
@@ -149,8 +161,15 @@ def repeatable(settings: FinetuneSettings) -> FinetuneSettings:
     )
 
 
+def _scored_on(settings: FinetuneSettings) -> str:
+    """What the evaluation split is, without the place of its file."""
+    if settings.eval is not None:
+        return Path(str(settings.eval)).name
+    return f"the held-out part of {Path(str(settings.train)).name}"
+
+
 def _hub_name(model: str) -> str:
     """The hub's name of the encoder a run started from, if it has one there."""
     if model == "starter":
         return "sentence-transformers/all-MiniLM-L6-v2"
-    return "" if Path(model).exists() else model
+    return "" if Path(model).expanduser().exists() else model

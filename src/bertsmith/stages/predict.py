@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from bertsmith.files import write_text
 from bertsmith.report.answers import show_answer
 from bertsmith.report.words import format_duration
 from bertsmith.stages.answer_lines import check_output, ids_of, json_lines
+from bertsmith.stages.opened import open_model, remarks, tell
 from bertsmith.stages.options import ColumnOptions
 from bertsmith.tables import Table, read_texts
 from bertsmith.tasks import Columns
@@ -60,26 +62,39 @@ class PredictSettings:
     """Names of the columns of an --input without a header."""
     json: bool = False
     """Print JSON lines on a terminal as well."""
+    max_length: int | None = None
+    """Most tokens of a sequence; as in training unless given."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
     precision: PrecisionName = "fp32"
     """Number format of matrix products; fp32 answers alike on every machine, auto is the fastest format here."""
 
     def __post_init__(self) -> None:
-        asked = [name for name in ("text", "question", "prompt", "input") if getattr(self, name)]
+        if self.input is None:
+            self._check_words()
+        else:
+            self._check_file()
+
+    def _check_words(self) -> None:
+        asked = [name for name in ("text", "question", "prompt") if getattr(self, name)]
         ways = "--text, --question and --context, --prompt and --ending, or --input"
-        if self.input is not None and set(asked) - {"text", "input"}:
-            raise SettingsError(f"--input and --{asked[-2]} exclude each other; give one of them")
-        if self.input is None and len(asked) != 1:
+        if len(asked) != 1:
             raise SettingsError(f"give one of {ways}" if asked else f"nothing to answer; give {ways}")
-        if self.input is not None and max(len(self.text), len(self.text_pair)) > 1:
-            raise SettingsError("with --input, --text and --text-pair name a column each; give each once")
         for name, owner in (("context", "question"), ("ending", "prompt"), ("text_pair", "text")):
-            if getattr(self, name) and not getattr(self, owner) and self.input is None:
+            if getattr(self, name) and not getattr(self, owner):
                 raise SettingsError(f"--{name.replace('_', '-')} needs a --{owner}")
         for name in ("output", "columns"):
-            if getattr(self, name) is not None and self.input is None:
+            if getattr(self, name) is not None:
                 raise SettingsError(f"--{name} is for --input; name a file with it")
+
+    def _check_file(self) -> None:
+        for name in ("question", "context", "prompt", "ending"):
+            if getattr(self, name):
+                raise SettingsError(
+                    f"--input and --{name} exclude each other; with a file, --text and --text-pair name its columns"
+                )
+        if max(len(self.text), len(self.text_pair)) > 1:
+            raise SettingsError("with --input, --text and --text-pair name a column each; give each once")
 
     @property
     def inputs(self) -> list[Any]:
@@ -98,7 +113,7 @@ class PredictSettings:
         return list(zip(firsts, seconds, strict=True))
 
     @property
-    def where(self) -> Columns:
+    def parts(self) -> Columns:
         """Which columns of --input hold what."""
         return Columns(next(iter(self.text), None), next(iter(self.text_pair), None))
 
@@ -106,7 +121,7 @@ class PredictSettings:
 def predict(settings: PredictSettings, *, console: Console | None = None) -> None:
     """Answer the questions of the command line, or a file of them.
 
-    console: where progress is told; standard error if none is given
+    console: where progress and remarks go; standard error if none is given
     """
     console = console or Console(stderr=True)
     if settings.output is not None:
@@ -115,8 +130,11 @@ def predict(settings: PredictSettings, *, console: Console | None = None) -> Non
         _predict_file(settings, settings.input, console)
         return
     inputs = settings.inputs
-    model = TaskModel.open(settings.model, device=settings.device, precision=settings.precision)
-    answers = model.predict(inputs)
+    model = _open(settings, console)
+    examples = model.task.examples_of_texts(inputs)
+    encoded = model.encode(examples)
+    tell(remarks(encoded, model.max_length), console)
+    answers = model.answers(encoded, examples)
     if settings.json or not sys.stdout.isatty():
         sys.stdout.write(json_lines(answers))
         return
@@ -124,33 +142,47 @@ def predict(settings: PredictSettings, *, console: Console | None = None) -> Non
         Console().print(show_answer(given, answer))
 
 
+def _open(settings: PredictSettings, console: Console) -> TaskModel:
+    return open_model(
+        settings.model,
+        max_length=settings.max_length,
+        device=settings.device,
+        precision=settings.precision,
+        console=console,
+    )
+
+
 def _predict_file(settings: PredictSettings, path: str, console: Console) -> None:
     table = read_texts(path, columns=ColumnOptions(settings.columns).names, sources=SOURCES)
-    model = TaskModel.open(settings.model, device=settings.device, precision=settings.precision)
-    examples = model.task.read(table, settings.where, labelled=False)  # all at once: errors come before any answer
-    blank = sum(not all(text.strip() for text in examples.shown(row)) for row in range(len(examples)))
-    if blank:
-        console.print(f"note: {blank:,} of {len(examples):,} rows have an empty text; they are answered all the same")
+    model = _open(settings, console)
+    model.task.read(table, settings.parts, labelled=False)  # all at once: errors come before any answer
 
     began = time.monotonic()
     written: list[str] = []
-    for lines in _answer_chunks(model, table, settings.where, console):
+    found: Counter[str] = Counter()
+    for lines, remarked in _answer_chunks(model, table, settings.parts, console):
+        found += remarked
         if settings.output is None:
             sys.stdout.write(lines)
         else:
             written.append(lines)
+    tell(found, console)
     if settings.output is not None:
         write_text(Path(settings.output), "".join(written))
         took = format_duration(time.monotonic() - began)
         console.print(f"{len(table):,} answers in {settings.output} ({took})", highlight=False, markup=False)
 
 
-def _answer_chunks(model: TaskModel, table: Table, where: Columns, console: Console) -> Iterator[str]:
-    """The answers to the rows of a table as JSON lines, chunk after chunk."""
+def _answer_chunks(
+    model: TaskModel, table: Table, parts: Columns, console: Console
+) -> Iterator[tuple[str, Counter[str]]]:
+    """The answers to the rows of a table as JSON lines, chunk after chunk, and the remarks on each."""
     ids = ids_of(table)
     starts = range(0, len(table), CHUNK)
     watched = console.is_terminal and len(starts) > 1
     for start in track(starts, "answering", console=console, disable=not watched):
         rows = range(start, min(start + CHUNK, len(table)))
-        answers = model.answers(model.task.read(table.select(rows), where, labelled=False))
-        yield json_lines(answers, None if ids is None else ids[rows.start : rows.stop])
+        examples = model.task.read(table.select(rows), parts, labelled=False)
+        encoded = model.encode(examples)
+        lines = json_lines(model.answers(encoded, examples), None if ids is None else ids[rows.start : rows.stop])
+        yield lines, remarks(encoded, model.max_length)

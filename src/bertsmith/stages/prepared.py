@@ -59,7 +59,7 @@ def prepare(settings: FinetuneSettings) -> Prepared:
         splits,
         encoded,
         describe_splits(splits, encoded),
-        check_splits(splits, encoded, model.max_length),
+        check_splits(splits, encoded, model.max_length, settings.fit.pass_tokens),
     )
 
 
@@ -72,6 +72,7 @@ def start_model(settings: FinetuneSettings, splits: Splits) -> TaskModel:
         seed=settings.fit.seed,
         device=settings.device,
         precision=settings.fit.precision,
+        pass_tokens=settings.fit.pass_tokens,
     )
 
 
@@ -83,9 +84,7 @@ def check_metric(metric: str | None, model: TaskModel, splits: Splits, encoded: 
     """
     if metric is None or encoded.evaluation is None:
         return
-    sequences = encoded.evaluation.sequences
-    size = len(sequences.ids) if model.task.head in ("token", "span") else len(sequences)
-    outputs = np.zeros((size, model.task.num_outputs), dtype=np.float32)
+    outputs = np.zeros(model.engine.shape(encoded.evaluation.sequences), dtype=np.float32)
     scores = set(model.scores(outputs, encoded.evaluation, splits.evaluation))
     if metric not in scores:
         raise SettingsError(

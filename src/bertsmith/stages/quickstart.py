@@ -6,7 +6,6 @@ score it on a part it has not seen, leave checkpoint and report, then answer thr
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from rich.text import Text
 from bertsmith.checkpoint import resolve
 from bertsmith.errors import OutputError
 from bertsmith.report.answers import show_answer
-from bertsmith.report.metrics import METRICS_NAME
+from bertsmith.report.html import REPORT_NAME
 from bertsmith.stages.finetune import finetune
 from bertsmith.stages.finetune_settings import FinetuneSettings
 from bertsmith.stages.quickstart_settings import QuickstartSettings
@@ -60,7 +59,7 @@ def quickstart(settings: QuickstartSettings, *, console: Console | None = None) 
     out.print()
     for question, answer in zip(questions, model.predict(questions), strict=True):
         out.print(show_answer(question, answer))
-    console.print(f"open {Path(settings.out) / 'report.html'} in a browser; ask more with:", highlight=False)
+    console.print(f"open {Path(settings.out) / REPORT_NAME} in a browser; ask more with:", highlight=False)
     console.print(
         f'bertsmith predict --model {settings.out} --text "..."', highlight=False, markup=False, soft_wrap=True
     )
@@ -83,15 +82,11 @@ def ask(examples: tuple[str, ...]) -> list[str]:
 
 
 def holds_quickstart(folder: Path) -> bool:
-    """Whether an earlier quickstart, ended or not, has left its files. Raises `OutputError` for another run's."""
-    if not RunFolder(folder).holds_run:
+    """Whether an earlier quickstart, ended or not, has left its files. Raises `OutputError` for another's."""
+    earlier = RunFolder(folder)
+    if not earlier.holds_run:
         return False
-    try:
-        source = json.loads((folder / METRICS_NAME).read_text(encoding="utf-8"))["settings"]["train"]
-    except FileNotFoundError:
-        return True  # it was stopped before its end
-    except (ValueError, KeyError, TypeError):
-        source = "something else"
-    if source != SOURCE:
-        raise OutputError(f"{folder}: holds a run that was trained on {source}; name another --out")
+    if earlier.trained_on != SOURCE:
+        what = f"a run that was trained on {earlier.trained_on}" if earlier.trained_on else "what no quickstart left"
+        raise OutputError(f"{folder}: holds {what}; name another --out")
     return True

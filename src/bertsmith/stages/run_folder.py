@@ -3,11 +3,13 @@
 config.json, model.safetensors, tokenizer.json ...   the checkpoint, once training has ended
 metrics.json, report.html, README.md                 for people
 log.jsonl, tensorboard/                              while it trains
+.begun                                               the name of its training data; removed at the end
 state/, state-refit/                                 what --resume goes on from; removed at the end
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,11 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from bertsmith.checkpoint import has_state, hold_folder, load_state, save_state
+from bertsmith.checkpoint.folder import CONFIG
 from bertsmith.errors import BertsmithError, OutputError, SettingsError
+from bertsmith.files import write_text
+from bertsmith.report.html import REPORT_NAME
 from bertsmith.report.log import LOG_NAME, TENSORBOARD_NAME
+from bertsmith.report.metrics import METRICS_NAME
 from bertsmith.training import State
 
-_METRICS = "metrics.json"
+_BEGUN = ".begun"
 _PHASES = ("state", "state-refit")
 
 
@@ -33,14 +39,30 @@ class RunFolder:
     @property
     def holds_run(self) -> bool:
         """Whether a run, ended or not, has left files here."""
-        return any((self.path / name).exists() for name in (LOG_NAME, "config.json", _METRICS))
+        return any((self.path / name).exists() for name in (LOG_NAME, CONFIG, METRICS_NAME))
+
+    @property
+    def trained_on(self) -> str | None:
+        """The training data of the run that was last begun here, by its name; ``None`` where nothing tells it."""
+        with suppress(OSError):
+            return (self.path / _BEGUN).read_text(encoding="utf-8")
+        try:
+            metrics = json.loads((self.path / METRICS_NAME).read_text(encoding="utf-8"))
+            return str(metrics["settings"]["train"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def check(self, *, resume: bool, overwrite: bool) -> None:
         """Raise `OutputError` where another run's files would be mixed with this one's."""
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(f"{self.path}: is a file; name a folder as --out")
-        if resume and (self.path / _METRICS).exists() and not self._has_state():
-            raise OutputError(f"{self.path}: this run has ended, there is nothing to resume; see its report.html")
+        if resume and (self.path / METRICS_NAME).exists() and not self._has_state():
+            raise OutputError(f"{self.path}: this run has ended, there is nothing to resume; see its {REPORT_NAME}")
+        if resume and (self.path / CONFIG).exists() and not ((self.path / LOG_NAME).exists() or self._has_state()):
+            raise OutputError(
+                f"{self.path}: holds a model and no run that was stopped, there is nothing to resume; name another "
+                f"--out, or give --overwrite to replace the model"
+            )
         if self.holds_run and not (resume or overwrite):
             raise OutputError(
                 f"{self.path}: holds a run already; give --resume to go on with it, --overwrite to replace it, "
@@ -56,31 +78,28 @@ class RunFolder:
         """
         if not self.path.is_dir():
             self.check(resume=resume, overwrite=overwrite)
-        made = [place for place in (self.path, *self.path.parents) if not place.exists()]
-        try:
-            with hold_folder(self.path):
-                self.check(resume=resume, overwrite=overwrite)
-                try:
-                    yield
-                except BertsmithError:
-                    if self._begun and not self._has_state():
-                        self._forget_log()
-                    raise
-        except BaseException:
-            for place in made:
-                with suppress(OSError):  # it is not empty: something to resume from is there
-                    place.rmdir()
-            raise
+        with hold_folder(self.path):
+            self.check(resume=resume, overwrite=overwrite)
+            try:
+                yield
+            except BertsmithError:
+                if self._begun and not self._has_state():
+                    self._forget_run()
+                raise
 
-    def begin(self, *, overwrite: bool) -> None:
+    def begin(self, *, train: str, overwrite: bool) -> None:
         """Make room for the run's files: with ``overwrite`` the state and metrics of an earlier one go, its checkpoint
-        stays until there is a new one."""
+        stays until there is a new one.
+
+        train: name of the training data, for `trained_on`
+        """
         self._begun = True
         for part in self.path.glob(".*.part"):  # begun by `bertsmith.files.write_text` in a process that was killed
             part.unlink(missing_ok=True)
         if overwrite:
-            self.forget_states()
-            (self.path / _METRICS).unlink(missing_ok=True)
+            self._forget_states()
+            (self.path / METRICS_NAME).unlink(missing_ok=True)
+        write_text(self.path / _BEGUN, train)
 
     def save_state(self, state: State, phase: str, identity: Mapping[str, Any]) -> None:
         """Keep the state of a phase; ``identity`` is what must be the same when it is resumed."""
@@ -104,14 +123,19 @@ class RunFolder:
                 )
         return State(saved.tensors, saved.values["progress"])
 
-    def forget_states(self) -> None:
+    def end(self) -> None:
         """Remove what only a resumed run needs."""
+        self._forget_states()
+        (self.path / _BEGUN).unlink(missing_ok=True)
+
+    def _forget_states(self) -> None:
         for phase in _PHASES:
             shutil.rmtree(self.path / phase, ignore_errors=True)
 
     def _has_state(self) -> bool:
         return any(has_state(self.path / phase) for phase in _PHASES)
 
-    def _forget_log(self) -> None:
-        (self.path / LOG_NAME).unlink(missing_ok=True)
+    def _forget_run(self) -> None:
+        for name in (LOG_NAME, _BEGUN):
+            (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.path / TENSORBOARD_NAME, ignore_errors=True)

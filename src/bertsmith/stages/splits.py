@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from bertsmith.errors import DataError
+from bertsmith.errors import DataError, count
 from bertsmith.report.record import Split
 from bertsmith.stages.options import ColumnOptions, TaskOptions
 from bertsmith.tables import Table, read, split
-from bertsmith.tables.checks import Finding, check_examples
-from bertsmith.tasks import Encoded, Task
+from bertsmith.tables.checks import LISTED, Finding, check_examples
+from bertsmith.tasks import Encoded, Examples, Task
 from bertsmith.text import Tokenizer
 from bertsmith.text.pydocs import SOURCES
 
@@ -27,8 +26,8 @@ class Splits:
     """Examples to train on and, maybe, to evaluate on."""
 
     task: Task
-    train: Any
-    evaluation: Any | None
+    train: Examples
+    evaluation: Examples | None
     train_source: str
     eval_source: str
 
@@ -62,27 +61,21 @@ def read_splits(
         held_out = open_table(evaluation, columns)
         source = held_out.path
     elif validation:
-        examples = kind.read(table, columns.where)
+        examples = kind.read(table, columns.parts)
         train_rows, eval_rows = split(
-            examples.strata,
-            validation,
-            seed,
-            num_rows=len(examples),
-            groups=examples.groups,
-            continuous=kind.continuous,
+            kind.strata(examples), validation, seed, groups=examples.groups, continuous=kind.continuous
         )
         table, held_out = table.select(train_rows), table.select(eval_rows)
     else:
         held_out = None
-    examples = kind.read(table, columns.where)
+    examples = kind.read(table, columns.parts)
     if not len(examples):
         raise DataError(f"{table.path}: no rows to train on")
     task = kind.learn(examples, **options.given(kind))
-    task.check(examples, where=table.path)
     if held_out is None:
         return Splits(task, examples, None, table.path, "")
-    eval_examples = kind.read(held_out, columns.where)
-    task.check(eval_examples, where=held_out.path)
+    eval_examples = kind.read(held_out, columns.parts)
+    task.check(eval_examples)
     return Splits(task, examples, eval_examples, table.path, source)
 
 
@@ -100,26 +93,47 @@ def encode_splits(splits: Splits, tokenizer: Tokenizer, max_length: int) -> Enco
     )
 
 
-def check_splits(splits: Splits, encoded: EncodedSplits, max_length: int) -> list[Finding]:
-    """What is remarkable about the data: duplicates, overlap, empty texts, rare labels, truncation, and what the task
-    counted as it made tokens of it."""
+def check_splits(splits: Splits, encoded: EncodedSplits, max_length: int, pass_tokens: int) -> list[Finding]:
+    """What is remarkable about the data: duplicates, overlap, empty texts, rare labels, truncation, what the task
+    counted as it made tokens of it, and rows that alone are more than ``pass_tokens``."""
 
-    def shown(examples: Any) -> list[tuple[str, ...]]:
+    def shown(examples: Examples) -> list[tuple[str, ...]]:
         return [examples.shown(row) for row in range(len(examples))]
 
+    train, evaluation = splits.train, splits.evaluation
     findings = check_examples(
-        shown(splits.train),
-        splits.train.strata,
-        eval_texts=None if splits.evaluation is None else shown(splits.evaluation),
-        cut=encoded.train.sequences.cut.tolist(),
+        shown(train),
+        splits.task.label_sets(train),
+        where=train.where,
+        eval_texts=None if evaluation is None else shown(evaluation),
+        eval_where=(evaluation or train).where,
+        cut=encoded.train.cut.tolist(),
         max_length=max_length,
     )
     for name, part in (("train", encoded.train), ("eval", encoded.evaluation)):
         counts = {} if part is None else part.counts
         findings += [
-            Finding("counts", "note", f"{name}: {count:,} {what}", count) for what, count in counts.items() if count
+            Finding("counts", "note", f"{name}: {count(number, what)}", number)
+            for what, number in counts.items()
+            if number
         ]
-    return findings
+    return findings + check_row_tokens(encoded.train, pass_tokens)
+
+
+def check_row_tokens(encoded: Encoded, pass_tokens: int) -> list[Finding]:
+    """Rows that a pass of training cannot be cut down to, since a row is computed whole: questions with many endings.
+
+    In an evaluation and in predictions each ending counts by itself.
+    """
+    large = np.flatnonzero(encoded.row_tokens > pass_tokens)
+    if not len(large):
+        return []
+    message = (
+        f"train: {count(len(large), 'row')} of more than {pass_tokens:,} tokens (--pass-tokens), the largest of "
+        f"{encoded.row_tokens.max():,}: each is computed at once; if memory runs out, give --recompute or a smaller "
+        f"--max-length"
+    )
+    return [Finding("large-rows", "note", message, len(large), tuple(large[:LISTED].tolist()))]
 
 
 def describe_splits(splits: Splits, encoded: EncodedSplits) -> list[Split]:
@@ -135,7 +149,7 @@ def describe_splits(splits: Splits, encoded: EncodedSplits) -> list[Split]:
                     name=name,
                     rows=len(examples),
                     lengths=tokens.sequences.lengths,
-                    truncated=int(np.count_nonzero(tokens.sequences.cut)),
+                    truncated=tokens.num_cut,
                     labels=splits.task.count_labels(examples),
                     source=source,
                 )

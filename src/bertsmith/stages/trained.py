@@ -1,30 +1,24 @@
-"""Training as `finetune` does it: the loop, with its log, its evaluations and its states."""
+"""Training as `finetune` does it: the phases of a run, their data and their scores."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
 import zlib
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 
-from bertsmith.engine import TaskModel
-from bertsmith.errors import TrainingError
-from bertsmith.report.log import RunLog
-from bertsmith.report.progress import TrainingProgress
+from bertsmith.model import Batch, BertModel
 from bertsmith.settings import to_flat
 from bertsmith.stages.finetune_settings import FinetuneSettings
+from bertsmith.stages.phase import Phase, run_phase
 from bertsmith.stages.prepared import Prepared, start_model
 from bertsmith.stages.run_folder import RunFolder
-from bertsmith.tasks import Encoded
-from bertsmith.training import BatchPlan, Evaluation, FitOptions, FitResult, State, fit
-
-SECONDS_BETWEEN_SAVES = 30.0
+from bertsmith.tasks import Encoded, Task
+from bertsmith.tasks.metrics import LESS_IS_BETTER
+from bertsmith.training import BatchPlan, Evaluation, FitResult, Loss, LossFunction
 
 # What may differ between a run and its resumption: none of it changes the weights. The data counts by its tokens.
 _FREE = ("resume", "overwrite", "dry_run", "out", "log_every", "save_every", "train", "eval")
@@ -32,13 +26,29 @@ _FREE = ("resume", "overwrite", "dry_run", "out", "log_every", "save_every", "tr
 
 def train(prepared: Prepared, settings: FinetuneSettings, folder: RunFolder, console: Console) -> FitResult:
     """Train the model on the training split, evaluating on the other."""
-    return _run(prepared.model, prepared, prepared.encoded.train, settings, settings.fit, folder, console, "state")
+    model, rows = prepared.model, prepared.encoded.train
+    phase = Phase(
+        "state",
+        model.model,
+        BatchPlan(rows, settings.fit),
+        task_loss(model.task),
+        settings.fit,
+        model.precision,
+        identify(settings, rows, prepared.encoded.evaluation),
+        evaluate=evaluator(prepared, settings),
+        logged=True,
+        followed=settings.refit,
+    )
+    return run_phase(phase, folder, console, resume=settings.resume)
 
 
 def refit(
     prepared: Prepared, tuned: FitResult, settings: FinetuneSettings, folder: RunFolder, console: Console
 ) -> FitResult:
-    """Train anew on both splits for as many epochs as were best, and put that model in the other's place."""
+    """Train anew on both splits for as many epochs as were best, and put that model in the other's place.
+
+    Its steps are not in the log, which tells of the tuning.
+    """
     evaluation = prepared.encoded.evaluation
     assert evaluation is not None  # `FinetuneSettings` sees to it
     best = tuned.progress.best_step or tuned.progress.step
@@ -46,79 +56,20 @@ def refit(
     console.print(f"refit: {epochs:g} epochs on train + eval", highlight=False)
     rows = Encoded.concatenate([prepared.encoded.train, evaluation])
     options = dataclasses.replace(settings.fit, epochs=epochs, steps=None, minutes=None, tokens=None, keep_best=False)
-    prepared.model = start_model(settings, prepared.splits)
-    return _run(prepared.model, prepared, rows, settings, options, folder, console, "state-refit")
-
-
-def _run(
-    model: TaskModel,
-    prepared: Prepared,
-    rows: Encoded,
-    settings: FinetuneSettings,
-    options: FitOptions,
-    folder: RunFolder,
-    console: Console,
-    phase: str,
-) -> FitResult:
+    prepared.model = model = start_model(settings, prepared.splits)
+    identity = {**identify(settings, rows, evaluation), "the number of epochs to refit": epochs}
     plan = BatchPlan(rows, options)
-    identity = identify(settings, rows, prepared.encoded.evaluation)
-    state = folder.load_state(phase, identity) if settings.resume else None
-    step = state.values["step"] if state else 0
-    tuning = phase == "state"
-    if settings.resume:
-        console.print(f"resuming at step {step:,}" if state else "no state was saved yet: starting from step 0")
-    with ExitStack() as stack:
-        bar = stack.enter_context(
-            TrainingProgress(
-                options.planned_steps(plan.steps_per_epoch), minutes=options.minutes, first_step=step, console=console
-            )
-        )
-        log = stack.enter_context(RunLog(folder.path, resume_at=step if state else None)) if tuning else None
-
-        def tell(record: dict[str, Any]) -> None:
-            bar.log(record)
-            if log is not None:
-                log.log(record)
-
-        result = fit(
-            model.model,
-            plan,
-            lambda network, batch: model.task.loss(network(batch).float(), batch),
-            options,
-            model.precision,
-            state=state,
-            evaluate=evaluator(prepared, settings) if tuning else None,
-            save=saver(folder, phase, identity, options),
-            log=tell,
-        )
-    check_weights(model, options)
-    return result
+    phase = Phase("state-refit", model.model, plan, task_loss(model.task), options, model.precision, identity)
+    return run_phase(phase, folder, console, resume=settings.resume)
 
 
-def check_weights(model: TaskModel, options: FitOptions) -> None:
-    """Raise `TrainingError` for weights that the last step made infinite: no loss of a next step would tell."""
-    for name, weights in model.model.named_parameters():
-        if not bool(torch.isfinite(weights).all()):
-            raise TrainingError(
-                f"the weights {name} are not finite after the last step: the model is not kept; try a smaller --lr "
-                f"(it is {options.lr:g}) or a longer --warmup"
-            )
+def task_loss(task: Task) -> LossFunction:
+    """The task's loss of a model's output for a batch."""
 
+    def loss(model: BertModel, batch: Batch) -> Loss:
+        return task.loss(model(batch).float(), batch)
 
-def saver(folder: RunFolder, phase: str, identity: dict[str, Any], options: FitOptions) -> Callable[[State], None]:
-    """Keeps the state of a phase: whenever asked to with ``--save-every``, else every half minute at most.
-
-    Saving takes about a second, and the epochs of a small file may be shorter than that.
-    """
-    saved = time.monotonic()
-
-    def save(state: State) -> None:
-        nonlocal saved
-        if options.save_every or time.monotonic() - saved >= SECONDS_BETWEEN_SAVES:
-            folder.save_state(state, phase, identity)
-            saved = time.monotonic()
-
-    return save
+    return loss
 
 
 def evaluator(prepared: Prepared, settings: FinetuneSettings) -> Callable[[], Evaluation] | None:
@@ -130,7 +81,7 @@ def evaluator(prepared: Prepared, settings: FinetuneSettings) -> Callable[[], Ev
 
     def evaluate() -> Evaluation:
         scores = model.scores(model.outputs(encoded), encoded, examples)
-        return Evaluation(scores, -scores[metric] if metric in ("loss", "mse", "ece") else scores[metric])
+        return Evaluation(scores, -scores[metric] if metric in LESS_IS_BETTER else scores[metric])
 
     return evaluate
 

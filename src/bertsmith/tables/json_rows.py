@@ -20,10 +20,8 @@ def parse_json(text: str, path: str) -> Table:
         raise DataError(f"{path}: the file is empty; give one with at least one JSON object")
     try:
         whole = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return _parse_lines(text, path)  # which names the line at fault
-    except RecursionError:
-        raise DataError(f"{path}: JSON nested too deeply; give one flat object a row") from None
     if isinstance(whole, dict) and isinstance(whole.get("data"), list):
         data = whole["data"]
         if any(isinstance(article, dict) and "paragraphs" in article for article in data):
@@ -49,6 +47,10 @@ def _parse_lines(text: str, path: str) -> Table:
                 f"{path}, line {number}, column {error.colno}: not valid JSON ({error.msg}); write one whole object "
                 "a line"
             ) from None
+        except RecursionError:
+            raise DataError(f"{path}, line {number}: JSON nested too deeply; give one flat object a row") from None
+        except ValueError:  # Python's limit, of 4,300 digits unless it was changed
+            raise DataError(f"{path}, line {number}: a number of too many digits; write it as a string") from None
         if not isinstance(row, dict):
             raise DataError(
                 f'{path}, line {number}: a JSON {_kind(row)} where an object is expected; write {{"text": ...}}'

@@ -9,14 +9,29 @@ from __future__ import annotations
 import bz2
 import codecs
 import difflib
-import gzip
 import importlib
 import lzma
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from bertsmith.errors import DataError
+
+
+def _unpack(data: bytes, start: Callable[[], Any]) -> bytes:
+    """The content of packed streams end to end, each by a decompressor that ``start`` makes.
+
+    Raises `EOFError` where the last one is cut short, which not every library's own function for a whole file does.
+    """
+    parts = []
+    while data:
+        stream = start()
+        parts.append(stream.decompress(data))
+        if not stream.eof:
+            raise EOFError("it is cut short")
+        data = stream.unused_data.lstrip(b"\0")  # gzip and xz allow zeros after a stream; no stream begins with one
+    return b"".join(parts)
 
 
 def _unpack_zst(data: bytes) -> bytes:
@@ -27,15 +42,16 @@ def _unpack_zst(data: bytes) -> bytes:
         raise DataError(
             "zstandard is not installed; unpack the file with `zstd -d`, or `pip install zstandard`"
         ) from None
-    # A frame need not state its size, which `zstandard.decompress` asks for; a stream reader does not.
-    unpacked: bytes = zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read()
-    return unpacked
+    try:
+        return _unpack(data, lambda: zstandard.ZstdDecompressor().decompressobj())
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from None
 
 
 UNPACKERS: dict[str, Callable[[bytes], bytes]] = {
-    ".gz": gzip.decompress,
-    ".bz2": bz2.decompress,
-    ".xz": lzma.decompress,
+    ".gz": lambda data: _unpack(data, lambda: zlib.decompressobj(wbits=31)),  # 31: gzip's header and checksum
+    ".bz2": lambda data: _unpack(data, bz2.BZ2Decompressor),
+    ".xz": lambda data: _unpack(data, lzma.LZMADecompressor),
     ".zst": _unpack_zst,
 }
 
@@ -64,10 +80,10 @@ def format_suffix(path: str) -> str:
 def read_bytes(path: str) -> bytes:
     """The unpacked bytes of a file. Raises `DataError` for one that is missing, a folder, unreadable or damaged."""
     file = Path(path).expanduser()
-    if file.is_dir():
-        raise DataError(f"{path}: a folder, not a file; name one file in it{_some_of(file)}")
     try:
         data = file.read_bytes()
+    except IsADirectoryError:
+        raise DataError(f"{path}: a folder, not a file; name one file in it ({_some_of(file)})") from None
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; {_near(file)}") from None
     except OSError as error:
@@ -140,12 +156,12 @@ def _near(file: Path) -> str:
     close = difflib.get_close_matches(file.name, names, n=3, cutoff=0.5)
     if close:
         return "did you mean " + " or ".join(repr(name) for name in close) + "?"
-    return f"its folder holds{_some_of(folder) or ' nothing'}".replace(" (", " ").removesuffix(")")
+    return f"its folder holds {_some_of(folder)}"
 
 
 def _some_of(folder: Path, most: int = 5) -> str:
-    """`` (a.tsv, b.tsv, ...)``: the first files of a folder, or nothing when it has none."""
-    names = sorted(one.name for one in folder.iterdir() if one.is_file() and not one.name.startswith("."))
-    if not names:
-        return ""
-    return " (" + ", ".join(names[:most]) + (", ...)" if len(names) > most else ")")
+    """``a.tsv, b.tsv, sub/, ...``: the first of a folder's files, then of its folders, or ``nothing``."""
+    shown = [one for one in folder.iterdir() if not one.name.startswith(".")]
+    files, folders = [one for one in shown if not one.is_dir()], [one for one in shown if one.is_dir()]
+    names = [*sorted(one.name for one in files), *sorted(f"{one.name}/" for one in folders)]
+    return ", ".join(names[:most] + ["..."] * (len(names) > most)) or "nothing"

@@ -7,7 +7,6 @@ not know what the rows hold.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,29 +15,25 @@ from numpy.typing import NDArray
 from bertsmith.errors import DataError, SettingsError
 
 NUM_QUANTILES = 10  # strata of a continuous label
-MOST_CLASSES = 200  # numbers with more different values than this, or fractions, count as continuous
 
 
 def split(
-    labels: Sequence[Hashable] | None,
+    strata: Sequence[Hashable],
     fraction: float,
     seed: int,
     *,
-    num_rows: int | None = None,
     groups: Sequence[Hashable] | None = None,
     continuous: bool = False,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row numbers (train, eval), each ascending, together all rows; ``round(fraction * rows)`` of them to evaluate on,
     or fewer where many classes have no row to spare.
 
-    labels:   one a row; every class keeps its share on both sides to within one row (largest remainder). Numbers that
-              are no classes (fractions, or many different values) are stratified by ten quantiles, by fewer where
-              there are few rows. None: no strata
-    fraction: part to evaluate on, above 0 and below 1
-    num_rows: number of rows, needed where ``labels`` is None
-    groups:   one a row; rows of one group stay on one side (the split is made over groups, each under its first row's
-              label, so shares then hold of groups)
-    continuous: numbers are no classes, however few and whole they are
+    strata:     the class of each row; every class keeps its share on both sides to within one row (largest remainder)
+    fraction:   part to evaluate on, above 0 and below 1
+    groups:     one a row; rows of one group stay on one side (the split is made over groups, each under its first
+                row's class, so shares then hold of groups)
+    continuous: ``strata`` are numbers on a scale, not classes: each of ten quantiles keeps its share, of fewer where
+                there are few rows
 
     A class with a single row (or group) stays in train, and so does the last one of any class. Raises `SettingsError`
     for a fraction out of range, `DataError` when nothing would be left on one side.
@@ -48,13 +43,10 @@ def split(
     """
     if not 0 < fraction < 1:
         raise SettingsError(f"the validation split is {fraction}; give a fraction above 0 and below 1, such as 0.1")
-    if labels is None and num_rows is None:
-        raise ValueError("give labels or num_rows")
-    total = len(labels) if labels is not None else int(num_rows or 0)
+    total = len(strata)
     units = _units(groups, total)
-    firsts = [rows[0] for rows in units]
-    strata = [0] * len(units) if labels is None else _strata([labels[row] for row in firsts], fraction, continuous)
-    chosen = _choose(strata, fraction, seed)
+    classes = [strata[rows[0]] for rows in units]
+    chosen = _choose(_quantiles(classes, fraction) if continuous else classes, fraction, seed)
     mask = np.zeros(total, dtype=bool)
     for unit in chosen:
         mask[units[unit]] = True
@@ -128,15 +120,9 @@ def _mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return words ^ (words >> np.uint64(31))
 
 
-def _strata(labels: Sequence[Any], fraction: float, continuous: bool) -> list[Hashable]:
-    """The class of each label, or for continuous labels the tenth part of the sorted order in which it lies."""
-    numbers = [label for label in labels if isinstance(label, Real) and not isinstance(label, bool)]
-    if not numbers or len(numbers) < len(labels):
-        return list(labels)
-    different = set(numbers)
-    if not continuous and len(different) <= MOST_CLASSES and all(float(number).is_integer() for number in different):
-        return list(labels)
+def _quantiles(numbers: Sequence[Any], fraction: float) -> list[int]:
+    """The part of the sorted order, of equal parts, in which each number lies."""
     values = np.asarray(numbers, dtype=np.float64)
-    count = max(1, min(NUM_QUANTILES, round(fraction * len(values))))  # at least one row of each to hold out
-    edges = np.quantile(values, np.linspace(0, 1, count + 1)[1:-1])
-    return [int(stratum) for stratum in np.searchsorted(edges, values, side="right")]
+    parts = max(1, min(NUM_QUANTILES, round(fraction * len(values))))  # at least one row of each to hold out
+    edges = np.quantile(values, np.linspace(0, 1, parts + 1)[1:-1]) if len(values) else values
+    return [int(part) for part in np.searchsorted(edges, values, side="right")]

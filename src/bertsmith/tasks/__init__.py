@@ -8,7 +8,7 @@ from bertsmith.tasks.choose import Choose
 from bertsmith.tasks.classify import Classify
 from bertsmith.tasks.regress import Regress
 from bertsmith.tasks.tag import Tag
-from bertsmith.tasks.task import Answer, Columns, Encoded, Task
+from bertsmith.tasks.task import Answer, Columns, Encoded, Examples, Task
 
 TASKS: dict[str, type[Task]] = {task.name: task for task in (Classify, Regress, Choose, Tag, AnswerQuestions)}
 
@@ -28,6 +28,7 @@ __all__ = [
     "Classify",
     "Columns",
     "Encoded",
+    "Examples",
     "Regress",
     "Tag",
     "Task",

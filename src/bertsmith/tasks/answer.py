@@ -7,8 +7,8 @@ windows. The head and the loss are those of Devlin et al. 2018, sections 4.2 and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
@@ -78,11 +78,18 @@ class AnswerQuestions(Task):
             least = 0 if name == "stride" else 1
             if getattr(self, name) < least:
                 raise SettingsError(f"{name} is {getattr(self, name)}; give {least} or more")
+        if not np.isfinite(self.no_answer_threshold):  # JSON, in which a checkpoint keeps it, has no such number
+            raise SettingsError(f"no_answer_threshold is {self.no_answer_threshold}; give a finite number")
 
     @classmethod
     def read(cls, table: Table, columns: Columns, *, labelled: bool = True) -> Questions:
         """Questions of a table: ``question``, ``context`` and ``answers``."""
         return read_questions(table, columns, labelled=labelled)
+
+    @classmethod
+    def strata(cls, examples: Questions) -> Sequence[Hashable]:
+        """Whether there is an answer."""
+        return [bool(gold) for gold in examples.golds or ()]
 
     @classmethod
     def learn(cls, examples: Questions, **options: Any) -> Self:
@@ -109,7 +116,7 @@ class AnswerQuestions(Task):
     def num_outputs(self) -> int:
         return 2
 
-    def check(self, examples: Questions, *, where: str) -> None:
+    def check(self, examples: Questions) -> None:
         """Nothing to raise: an answer is scored by its text, wherever it stands."""
 
     def encode(self, examples: Questions, tokenizer: Tokenizer, max_length: int) -> Encoded:
@@ -136,9 +143,9 @@ class AnswerQuestions(Task):
         parts = contexts.take_ranges(made.starts, made.ends)
         windows_by_question = np.bincount(made.questions, minlength=len(examples))
         counts = {
-            "contexts without tokens": int(np.sum(np.diff(contexts.bounds) == 0)),
-            "questions whose context is read in several windows": int(np.sum(windows_by_question > 1)),
-            f"questions cut to {self.max_question} tokens": len(np.unique(made.questions[made.sequences.cut > 0])),
+            "context without tokens": int(np.sum(np.diff(contexts.bounds) == 0)),
+            "question with a context of several windows": int(np.sum(windows_by_question > 1)),
+            f"question cut to {self.max_question} tokens": int(np.count_nonzero(made.cut)),
         }
         targets = {}
         if examples.golds is not None:
@@ -149,8 +156,9 @@ class AnswerQuestions(Task):
             for name, piece in [("start", pieces[:, 0]), ("end", pieces[:, 1])]:
                 places = np.where(inside, piece - made.starts + made.first, 0)
                 targets[name] = np.where(lost, made.sequences.lengths, places)  # past the end: ignored by the loss
-            counts["answers that stand elsewhere in their context than said"] = examples.moved
-            counts["answers that are not in their context (not learnt)"] = len(np.unique(made.questions[lost]))
+            counts["question without an answer"] = sum(not gold for gold in examples.golds)
+            counts["answer found elsewhere than said"] = examples.moved
+            counts["answer missing from the context (not learnt)"] = len(np.unique(made.questions[lost]))
         return Encoded(
             made.sequences,
             np.arange(len(made.sequences) + 1),
@@ -245,9 +253,6 @@ class AnswerQuestions(Task):
         given = self.answers(outputs, encoded, examples)
         judged = judge_answers(examples, given)
         return Insight(breakdowns=break_down_answers(examples, judged), mistakes=surest_misses(examples, given, judged))
-
-    def settings(self) -> dict[str, Any]:
-        return asdict(self)
 
     def examples_of_texts(self, texts: Sequence[Any]) -> Questions:
         """Pairs (question, context), or mappings with ``question`` and ``context``."""

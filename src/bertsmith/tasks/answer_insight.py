@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bertsmith.tasks.insight import MOST_MISTAKES, Breakdown, Mistake
+from bertsmith.tasks.insight import Breakdown, Mistake, surest
 from bertsmith.tasks.questions import Questions
 from bertsmith.tasks.squad import Judged, judge
 from bertsmith.tasks.task import Answer
@@ -67,14 +67,11 @@ def length_group(answer: str) -> str:
     return LENGTHS[bisect_left(LONGEST, max(1, len(answer.split())))]
 
 
-def surest_misses(
-    examples: Questions, given: Sequence[Answer], judged: Sequence[Judged], *, limit: int = MOST_MISTAKES
-) -> list[Mistake]:
+def surest_misses(examples: Questions, given: Sequence[Answer], judged: Sequence[Judged]) -> list[Mistake]:
     """The answers that share no word with a gold one, of which the model was most sure, with the context around."""
-    misses = [row for row, one in enumerate(judged) if one.f1 == 0]
-    misses.sort(key=lambda row: -given[row]["probability"])
+    wrong = np.array([one.f1 == 0 for one in judged], dtype=bool)
     mistakes = []
-    for row in misses[:limit]:
+    for row in surest(wrong, np.array([answer["probability"] for answer in given])):
         gold = (examples.golds or [])[row]
         spans = [(given[row]["start"], given[row]["end"]), examples.spans[row].tolist() if gold else (None, None)]
         mistakes.append(

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from bertsmith.errors import DataError
+from bertsmith.errors import DataError, count
 from bertsmith.tables.columns import find_column, look_for_column
-from bertsmith.tables.table import Table
-from bertsmith.tasks.task import Columns
-from bertsmith.tasks.texts import texts_of_column
+from bertsmith.tables.table import Table, is_missing
+from bertsmith.tasks.task import Columns, Examples
+from bertsmith.tasks.texts import raw_labels, texts_of_column
 
 PROMPT_COLUMNS = ["sent1", "prompt", "context", "article", "startphrase", "question", "sentence", "text", "ctx"]
 LEAD_COLUMNS = ["sent2"]  # what stands before every ending in the second text, as in SWAG
@@ -27,32 +27,22 @@ LETTERS = string.ascii_uppercase  # of endings, in order
 
 
 @dataclass(frozen=True)
-class Choices:
+class Choices(Examples):
     """R questions.
 
     prompts: what is to be continued
     leads:   what stands before every ending of a question in the second text, often nothing
     endings: two or more for each
     labels:  raw values of the label column (see `ending_index`), or ``None`` when unlabelled
-    where:   names the place a question came from, for messages
     """
 
     prompts: list[str]
     leads: list[str]
     endings: list[list[str]]
     labels: list[Any] | None
-    where: Callable[[int], str] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.prompts)
-
-    @property
-    def strata(self) -> None:
-        return None
-
-    @property
-    def groups(self) -> None:
-        return None
 
     def shown(self, row: int) -> tuple[str, ...]:
         """The prompt and the endings."""
@@ -69,16 +59,12 @@ def read_choices(table: Table, columns: Columns, *, labelled: bool) -> Choices:
     """
     prompt = find_column(table, columns.text, PROMPT_COLUMNS, "prompt", "--text")
     lead = look_for_column(table, columns.text_pair, LEAD_COLUMNS, "--text-pair")
-    labels = None
-    if labelled:
-        name = find_column(table, columns.label, LABEL_COLUMNS, "label", "--label")
-        labels = list(table.column(name))
     return Choices(
         texts_of_column(table, prompt),
         [""] * len(table) if lead is None else texts_of_column(table, lead),
         read_endings(table),
-        labels,
-        table.where,
+        raw_labels(table, columns.label, LABEL_COLUMNS) if labelled else None,
+        where=table.where,
     )
 
 
@@ -94,11 +80,12 @@ def read_endings(table: Table) -> list[list[str]]:
     for row, values in enumerate(rows):
         if isinstance(values, str) or not isinstance(values, Sequence):
             raise DataError(f"{table.where(row)}: the endings are {values!r}; give a list of texts")
-        kept = [str(value) for value in values if value is not None and str(value) != ""]
-        if any(value is None or str(value) == "" for value in values[: len(kept)]):
+        written = ["" if is_missing(value) else str(value) for value in values]
+        kept = [ending for ending in written if ending]
+        if not all(written[: len(kept)]):
             raise DataError(f"{table.where(row)}: an empty ending stands before others; leave out the last ones only")
         if len(kept) < 2:
-            raise DataError(f"{table.where(row)}: {len(kept)} ending(s); a choice needs two or more")
+            raise DataError(f"{table.where(row)}: {count(len(kept), 'ending')}; a choice needs two or more")
         endings.append(kept)
     return endings
 

@@ -8,7 +8,7 @@ in Devlin et al. 2018, section 4.4).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -21,7 +21,7 @@ from bertsmith.errors import DataError
 from bertsmith.model.batch import Batch
 from bertsmith.tables.table import Table
 from bertsmith.tasks.choices import Choices, ending_index, read_choices
-from bertsmith.tasks.insight import MOST_MISTAKES, Breakdown, Insight, Mistake
+from bertsmith.tasks.insight import Breakdown, Insight, Mistake, surest
 from bertsmith.tasks.labels import check_loss_options
 from bertsmith.tasks.losses import segment_cross_entropy
 from bertsmith.tasks.metrics import calibration
@@ -61,14 +61,10 @@ class Choose(Task):
         """The options of the class; raises `DataError` for a label that names none of its endings."""
         cls.check_options(options)
         task = cls(**options)
-        task.targets(examples)
+        task.check(examples)
         return task
 
-    @property
-    def num_outputs(self) -> int:
-        return 1
-
-    def check(self, examples: Choices, *, where: str) -> None:
+    def check(self, examples: Choices) -> None:
         """Raise `DataError` for a label that names none of its question's endings, naming its line."""
         self.targets(examples)
 
@@ -93,7 +89,14 @@ class Choose(Task):
         targets = {"endings": counts}
         if examples.labels is not None:
             targets["label"] = self.targets(examples)
-        return Encoded(sequences, bounds_of(counts), targets, counts={"texts without tokens": count_empty(sequences)})
+        rows = bounds_of(counts)
+        return Encoded(
+            sequences,
+            rows,
+            targets,
+            cut=np.add.reduceat(sequences.cut, rows[:-1]),
+            counts={"text without tokens": count_empty(sequences)},
+        )
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """Cross entropy over each question's own endings. Shape: logits (S,) or (S, 1)."""
@@ -123,19 +126,20 @@ class Choose(Task):
 
     def scores(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Choices) -> dict[str, float]:
         """``accuracy`` and ``ece``."""
-        probabilities = self.probabilities(outputs, encoded)
-        predicted = np.array([row.argmax() for row in probabilities])
-        confidence = np.array([row.max() for row in probabilities])
-        correct = predicted == encoded.row_targets["label"]
+        chosen, confidence = self._chosen(outputs, encoded)
+        correct = chosen == encoded.row_targets["label"]
         return {"accuracy": float(correct.mean()), "ece": calibration(confidence, correct).error}
+
+    def _chosen(self, outputs: NDArray[np.float32], encoded: Encoded) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The index of the most probable ending of each question, and its probability, each (R,)."""
+        probabilities = self.probabilities(outputs, encoded)
+        chosen = np.array([row.argmax() for row in probabilities], dtype=np.int64)
+        return chosen, np.array([row.max() for row in probabilities], dtype=np.float64)
 
     def insight(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Choices) -> Insight:
         """Wrong choices, the surest first; accuracy by number of endings, where that differs."""
-        probabilities = self.probabilities(outputs, encoded)
         gold, counts = encoded.row_targets["label"], encoded.row_targets["endings"]
-        chosen = np.array([row.argmax() for row in probabilities], dtype=np.int64)
-        confidence = np.array([row.max() for row in probabilities])
-        wrong = np.flatnonzero(chosen != gold)
+        chosen, confidence = self._chosen(outputs, encoded)
         mistakes = [
             Mistake(
                 text=examples.shown(row)[0],
@@ -143,7 +147,7 @@ class Choose(Task):
                 predicted=examples.endings[row][chosen[row]],
                 confidence=float(confidence[row]),
             )
-            for row in wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST_MISTAKES].tolist()
+            for row in surest(chosen != gold, confidence)
         ]
         distinct = np.unique(counts).tolist()
         by_count = Breakdown(
@@ -155,14 +159,15 @@ class Choose(Task):
                 for count in distinct
             ],
         )
-        return Insight(breakdowns=[by_count] if len(distinct) > 1 else [], mistakes=mistakes)
-
-    def settings(self) -> dict[str, Any]:
-        return {"label_smoothing": self.label_smoothing, "focal_gamma": self.focal_gamma}
+        return Insight(
+            calibration=calibration(confidence, chosen == gold),
+            breakdowns=[by_count] if len(distinct) > 1 else [],
+            mistakes=mistakes,
+        )
 
     def examples_of_texts(self, texts: Sequence[Any]) -> Choices:
         """Mappings with a prompt and endings: ``{"prompt": ..., "endings": [...]}``, or the columns of a file."""
         for row, one in enumerate(texts):
-            if not isinstance(one, dict):
+            if not isinstance(one, Mapping):
                 raise DataError(f"input {row + 1}: give a mapping with 'prompt' and a list of 'endings'")
-        return self.read(Table.from_rows(list(texts), path="input"), Columns(), labelled=False)
+        return self.read(Table.from_rows(texts, path="input"), Columns(), labelled=False)

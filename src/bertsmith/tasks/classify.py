@@ -6,32 +6,24 @@ Enters: a text column (or two) and a label column. Leaves: ``{"label": ..., "pro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from torch import Tensor
 
-from bertsmith.errors import DataError, SettingsError
+from bertsmith.errors import DataError
 from bertsmith.model.batch import Batch
+from bertsmith.model.heads import ProblemType
 from bertsmith.tables.table import Table
 from bertsmith.tasks.insight import Classes, Insight, break_down_labels, worst_label_sets, worst_mistakes
-from bertsmith.tasks.labels import (
-    balanced_set_weights,
-    balanced_weights,
-    check_loss_options,
-    label_name,
-    label_names,
-    number_of,
-    ordered,
-)
-from bertsmith.tasks.losses import class_loss, label_set_loss
-from bertsmith.tasks.metrics import class_scores, label_set_scores
-from bertsmith.tasks.task import Answer, Columns, Encoded, Problem, Task
+from bertsmith.tasks.labels import check_loss_options, label_name, label_names, learn_weights, number_of, ordered
+from bertsmith.tasks.losses import class_loss, label_set_loss, weights_by_class
+from bertsmith.tasks.metrics import class_calibration, class_scores, label_set_calibration, label_set_scores
+from bertsmith.tasks.task import Answer, Columns, Encoded, Task
 from bertsmith.tasks.texts import (
     Texts,
     check_text_truncation,
@@ -90,6 +82,11 @@ class Classify(Task):
         return read_texts(table, columns, LABEL_COLUMNS, labelled=labelled)
 
     @classmethod
+    def strata(cls, examples: Texts) -> Sequence[Hashable]:
+        """The labels, all that hold for an example together."""
+        return [tuple(label_names(label, examples.where(row))) for row, label in enumerate(examples.labels or ())]
+
+    @classmethod
     def learn(cls, examples: Texts, **options: Any) -> Self:
         """The labels that the examples have, and the options of the class.
 
@@ -103,34 +100,23 @@ class Classify(Task):
             found = f"the only label is {labels[0]!r}" if labels else "there are no labels"
             place = examples.where(0) if len(examples) else "no examples"
             raise DataError(f"{place}: {found} in all {len(examples)} rows; training needs two or more")
-        weights = options.get("class_weights")
-        if isinstance(weights, str):
-            if weights != "balanced":
-                raise SettingsError(f"class_weights is {weights!r}; give 'balanced' or a weight for each label")
-            options["class_weights"] = (
-                balanced_set_weights(names, labels, len(examples)) if multi_label else balanced_weights(names, labels)
-            )
+        options["class_weights"] = learn_weights(
+            options.get("class_weights"), names, labels, num_rows=len(examples) if multi_label else None
+        )
         return cls(labels=labels, pairs=examples.pairs is not None, **options)
-
-    @property
-    def num_outputs(self) -> int:
-        return len(self.labels)
 
     @property
     def label_names(self) -> Sequence[str]:
         return self.labels
 
     @property
-    def problem(self) -> Problem:
+    def problem(self) -> ProblemType:
         return "multi_label_classification" if self.multi_label else "single_label_classification"
 
-    def count_labels(self, examples: Texts) -> dict[str, int]:
-        """Examples of each label; one with many labels counts for each."""
-        targets = self.targets(examples)
-        counts = targets.sum(0) if self.multi_label else np.bincount(targets, minlength=len(self.labels))
-        return {label: int(count) for label, count in zip(self.labels, counts, strict=True)}
+    def label_sets(self, examples: Texts) -> Sequence[Sequence[str]]:
+        return [_names(examples, row, self.multi_label) for row in range(len(examples))]
 
-    def check(self, examples: Texts, *, where: str) -> None:
+    def check(self, examples: Texts) -> None:
         """Raise `DataError` for a label not seen in training, naming its line."""
         if examples.labels is not None:
             self.targets(examples)
@@ -139,8 +125,8 @@ class Classify(Task):
         """Label numbers (R,) int64; with ``multi_label`` 0 and 1 by label, (R, C) float32."""
         numbers = {label: number for number, label in enumerate(self.labels)}
         rows = [
-            [number_of(name, numbers, examples.where(row)) for name in _names(examples, row, self.multi_label)]
-            for row in range(len(examples))
+            [number_of(name, numbers, examples.where(row)) for name in names]
+            for row, names in enumerate(self.label_sets(examples))
         ]
         if not self.multi_label:
             return np.array([number for (number,) in rows], dtype=np.int64)
@@ -156,19 +142,17 @@ class Classify(Task):
             sequences,
             np.arange(len(examples) + 1),
             {} if examples.labels is None else {"label": self.targets(examples)},
-            counts={"texts without tokens": count_empty(sequences)},
+            cut=sequences.cut,
+            counts={"text without tokens": count_empty(sequences)},
         )
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """Cross entropy, or binary cross entropy when many labels may hold. Shape: logits (B, C)."""
         function = label_set_loss if self.multi_label else class_loss
-        weights = None
-        if self.class_weights is not None:
-            weights = torch.tensor([self.class_weights.get(label, 1.0) for label in self.labels])
         return function(
             logits,
             batch.targets["label"],
-            class_weights=weights,
+            class_weights=weights_by_class(self.class_weights, self.labels),
             label_smoothing=self.label_smoothing,
             focal_gamma=self.focal_gamma,
         )
@@ -203,20 +187,14 @@ class Classify(Task):
         if self.multi_label:
             breakdown = break_down_labels(self.labels, gold, probabilities)
             mistakes = worst_label_sets(self.labels, gold, probabilities, examples.texts, examples.pairs)
-            return Insight(breakdowns=[breakdown], mistakes=mistakes)
+            calibration = label_set_calibration(probabilities, gold)
+            return Insight(calibration=calibration, breakdowns=[breakdown], mistakes=mistakes)
         classes = Classes(self.labels, gold, probabilities.argmax(1), probabilities)
-        return Insight(classes=classes, mistakes=worst_mistakes(classes, examples.texts, examples.pairs))
-
-    def settings(self) -> dict[str, Any]:
-        return {
-            "labels": list(self.labels),
-            "pairs": self.pairs,
-            "multi_label": self.multi_label,
-            "label_smoothing": self.label_smoothing,
-            "focal_gamma": self.focal_gamma,
-            "class_weights": None if self.class_weights is None else dict(self.class_weights),
-            "truncation": self.truncation,
-        }
+        return Insight(
+            classes=classes,
+            calibration=class_calibration(probabilities, gold),
+            mistakes=worst_mistakes(classes, examples.texts, examples.pairs),
+        )
 
     def examples_of_texts(self, texts: Sequence[Any]) -> Texts:
         """Strings, pairs of strings, or mappings by column name."""

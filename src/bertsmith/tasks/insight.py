@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertsmith.tasks.metrics import score_labels
+from bertsmith.tasks.metrics import Calibration, score_labels
 
 MOST_MISTAKES = 20  # that a report lists
 
@@ -27,14 +27,14 @@ class Classes:
     labels:        C names
     gold:          (E,) indices into ``labels``
     predicted:     (E,) indices into ``labels``
-    probabilities: (E, C), or None when the model gives none
+    probabilities: (E, C)
     batch_size:    examples in a bar of the plot of MCC per batch
     """
 
     labels: Sequence[str]
     gold: NDArray[np.int64]
     predicted: NDArray[np.int64]
-    probabilities: NDArray[np.floating[Any]] | None = None
+    probabilities: NDArray[np.floating[Any]]
     batch_size: int = 32
 
 
@@ -77,39 +77,43 @@ class Mistake:
 class Insight:
     """What a task has to say of its answers to labelled examples; each part is left out where it says nothing.
 
-    mistakes: the worst first
+    calibration: how right it is when it is how sure
+    mistakes:    the worst first
     """
 
     classes: Classes | None = None
     regression: Regression | None = None
+    calibration: Calibration | None = None
     breakdowns: Sequence[Breakdown] = ()
     mistakes: Sequence[Mistake] = ()
 
 
-def worst_mistakes(
-    classes: Classes, texts: Sequence[str], pairs: Sequence[str] | None = None, *, limit: int = MOST_MISTAKES
-) -> list[Mistake]:
-    """The wrong answers that the model was most sure of; in the order of the file where it gives no probabilities."""
-    wrong = np.flatnonzero(classes.gold != classes.predicted)
-    sure: NDArray[np.floating[Any]] | None = None
-    if classes.probabilities is not None:
-        sure = classes.probabilities[np.arange(len(classes.gold)), classes.predicted]
-        wrong = wrong[np.argsort(-sure[wrong], kind="stable")]
+def surest(wrong: NDArray[np.bool_], confidence: NDArray[np.floating[Any]]) -> list[int]:
+    """The wrong answers of which the model was most sure, the surest first, `MOST_MISTAKES` at most.
+
+    Shape: wrong (E,); confidence (E,).
+    """
+    rows = np.flatnonzero(wrong)
+    order: list[int] = rows[np.argsort(-confidence[rows], kind="stable")][:MOST_MISTAKES].tolist()
+    return order
+
+
+def worst_mistakes(classes: Classes, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Mistake]:
+    """The wrong answers that the model was most sure of."""
+    confidence = classes.probabilities[np.arange(len(classes.gold)), classes.predicted]
     return [
         Mistake(
             text=texts[i],
             gold=classes.labels[classes.gold[i]],
             predicted=classes.labels[classes.predicted[i]],
-            confidence=None if sure is None else float(sure[i]),
+            confidence=float(confidence[i]),
             text_pair=None if pairs is None else pairs[i],
         )
-        for i in wrong[:limit].tolist()
+        for i in surest(classes.gold != classes.predicted, confidence)
     ]
 
 
-def widest_misses(
-    regression: Regression, texts: Sequence[str], pairs: Sequence[str] | None = None, *, limit: int = MOST_MISTAKES
-) -> list[Mistake]:
+def widest_misses(regression: Regression, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Mistake]:
     """The predicted scores farthest from the gold ones."""
     order = np.argsort(-np.abs(regression.predicted - regression.gold), kind="stable")
     return [
@@ -119,7 +123,7 @@ def widest_misses(
             predicted=f"{regression.predicted[i]:.2f}",
             text_pair=None if pairs is None else pairs[i],
         )
-        for i in order[:limit].tolist()
+        for i in order[:MOST_MISTAKES].tolist()
     ]
 
 
@@ -142,8 +146,6 @@ def worst_label_sets(
     probabilities: NDArray[np.floating[Any]],
     texts: Sequence[str],
     pairs: Sequence[str] | None = None,
-    *,
-    limit: int = MOST_MISTAKES,
 ) -> list[Mistake]:
     """The answers with a wrong label that the model was most sure of; its confidence is that in this label.
 
@@ -152,8 +154,6 @@ def worst_label_sets(
     predicted = probabilities >= 0.5
     sure = np.where(predicted, probabilities, 1 - probabilities)
     sure_of_wrong = np.where(predicted != (gold > 0), sure, 0.0).max(1)  # (E,)
-    wrong = np.flatnonzero(sure_of_wrong)
-    wrong = wrong[np.argsort(-sure_of_wrong[wrong], kind="stable")]
 
     def listed(held: NDArray[np.bool_]) -> str:
         return ", ".join(labels[label] for label in np.flatnonzero(held).tolist())
@@ -166,5 +166,5 @@ def worst_label_sets(
             confidence=float(sure_of_wrong[i]),
             text_pair=None if pairs is None else pairs[i],
         )
-        for i in wrong[:limit].tolist()
+        for i in surest(sure_of_wrong > 0, sure_of_wrong)
     ]

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bertsmith.errors import DataError, SettingsError, nearest
+from bertsmith.tables.table import is_missing
 
 
 def label_name(value: Any, where: str) -> str:
@@ -24,7 +25,7 @@ def label_name(value: Any, where: str) -> str:
         return str(value).lower()
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    name = "" if value is None or value != value else str(value).strip()
+    name = "" if is_missing(value) else str(value).strip()
     if not name:
         raise DataError(f"{where}: the label is empty; give one, or leave the row out")
     return name
@@ -36,7 +37,7 @@ def label_names(value: Any, where: str) -> list[str]:
     >>> label_names("joy|fear, a little", ""), label_names("joy, fear", ""), label_names([1, 2], "")
     (['joy', 'fear, a little'], ['joy', 'fear'], ['1', '2'])
     """
-    if value is None:
+    if is_missing(value):
         return []
     if isinstance(value, str):
         value = [part for part in value.split("|" if "|" in value else ",") if part.strip()]
@@ -76,6 +77,23 @@ def balanced_set_weights(names: Iterable[str], labels: Sequence[str], num_rows: 
     """Weights that let rows with a label count in all as much as those without: rows without it / rows with it."""
     counts = Counter(names)
     return {label: (num_rows - counts[label]) / counts[label] if counts[label] else 1.0 for label in labels}
+
+
+def learn_weights(
+    given: str | Mapping[str, float] | None, names: Iterable[str], labels: Sequence[str], *, num_rows: int | None = None
+) -> Mapping[str, float] | None:
+    """The option ``class_weights`` as weights by label: as given, or learnt where that is ``"balanced"``.
+
+    names:    the labels of all examples, one after another
+    num_rows: number of examples where any number of labels may hold at once
+
+    Raises `SettingsError` for any other word.
+    """
+    if not isinstance(given, str):
+        return given
+    if given != "balanced":
+        raise SettingsError(f"class_weights is {given!r}; give 'balanced' or a weight for each label")
+    return balanced_weights(names, labels) if num_rows is None else balanced_set_weights(names, labels, num_rows)
 
 
 def check_loss_options(

@@ -8,6 +8,8 @@ The arithmetic is in fp32 whatever the precision of the logits.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,6 +17,11 @@ from torch import Tensor
 from bertsmith.training.loss import Loss
 
 IGNORED = -100  # a target that costs nothing, torch's and transformers' convention
+
+
+def weights_by_class(weights: Mapping[str, float] | None, names: Sequence[str]) -> Tensor | None:
+    """Weights by name as the losses below take them: (C,) in the order of ``names``, 1 for what is not named."""
+    return None if weights is None else torch.tensor([weights.get(name, 1.0) for name in names])
 
 
 def class_loss(

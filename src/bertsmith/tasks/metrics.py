@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 Classes = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
 
+LESS_IS_BETTER = frozenset({"loss", "mse", "ece"})  # of all the scores of tasks
+
 
 def class_scores(probabilities: Floats, gold: Classes) -> dict[str, float]:
     """Scores of one class among C: ``accuracy``, ``f1``, ``f1_macro``, ``mcc``, ``ece``.
@@ -31,7 +33,7 @@ def class_scores(probabilities: Floats, gold: Classes) -> dict[str, float]:
         "f1": f1_binary(gold, predicted) if probabilities.shape[1] == 2 else macro,
         "f1_macro": macro,
         "mcc": mcc(gold, predicted),
-        "ece": calibration(probabilities.max(1), predicted == gold).error,
+        "ece": class_calibration(probabilities, gold).error,
     }
 
 
@@ -45,12 +47,11 @@ def label_set_scores(probabilities: Floats, gold: Classes) -> dict[str, float]:
     predicted = probabilities >= 0.5
     by_label = score_labels(gold, predicted)
     overall = score_labels(gold.reshape(-1, 1), predicted.reshape(-1, 1))
-    confidence = np.maximum(probabilities, 1 - probabilities)
     return {
         "accuracy": float(np.mean((predicted == gold).all(1))),
         "f1": float(overall.f1[0]),
         "f1_macro": float(by_label.f1.mean()),
-        "ece": calibration(confidence.ravel(), (predicted == gold).ravel()).error,
+        "ece": label_set_calibration(probabilities, gold).error,
     }
 
 
@@ -146,6 +147,17 @@ class Calibration:
     def error(self) -> float:
         """Expected calibration error: the mean gap of accuracy and confidence, bins weighted by their counts."""
         return float(np.abs(self.accuracy - self.confidence) @ self.count / max(1, self.count.sum()))
+
+
+def class_calibration(probabilities: Floats, gold: Classes) -> Calibration:
+    """Of the most probable of C classes. Shape: probabilities (M, C); gold (M,)."""
+    return calibration(probabilities.max(1), probabilities.argmax(1) == gold)
+
+
+def label_set_calibration(probabilities: Floats, gold: NDArray[Any]) -> Calibration:
+    """Of C decisions a row, whether each label holds. Shape: probabilities (M, C); gold (M, C) of 0 and 1."""
+    confidence = np.maximum(probabilities, 1 - probabilities)
+    return calibration(confidence.ravel(), ((probabilities >= 0.5) == gold).ravel())
 
 
 def calibration(confidence: Floats, correct: NDArray[np.bool_], bins: int = 15) -> Calibration:

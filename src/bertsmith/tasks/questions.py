@@ -6,18 +6,18 @@ nothing of tokens or models.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bertsmith.errors import DataError
+from bertsmith.errors import DataError, count
 from bertsmith.tables.columns import find_column, look_for_column
-from bertsmith.tables.table import Table
-from bertsmith.tasks.task import Columns
-from bertsmith.tasks.texts import texts_of_column, where_of_inputs
+from bertsmith.tables.table import Table, is_missing
+from bertsmith.tasks.task import Columns, Examples
+from bertsmith.tasks.texts import is_pair, texts_of_column, where_of_inputs
 
 QUESTION_COLUMNS = ["question", "query", "text"]
 CONTEXT_COLUMNS = ["context", "passage", "paragraph", "document", "text_pair"]
@@ -25,7 +25,7 @@ ANSWER_COLUMNS = ["answers", "answer", "answer_text", "label"]
 
 
 @dataclass(frozen=True)
-class Questions:
+class Questions(Examples):
     """R questions about U distinct contexts.
 
     questions:  the questions
@@ -34,7 +34,6 @@ class Questions:
     golds:      texts of the right answers of each question, none for one without an answer; ``None`` when unlabelled
     spans:      (R, 2) int64, first character of the answer to learn and the one after its last; -1, -1 where it has
                 none or where its text is not in the context
-    where:      names the place a question came from, for messages
     moved:      how many answers stand elsewhere in their context than their row says
     """
 
@@ -43,21 +42,13 @@ class Questions:
     context_of: NDArray[np.int64]
     golds: list[list[str]] | None
     spans: NDArray[np.int64]
-    where: Callable[[int], str] = field(repr=False)
     moved: int = 0
 
     def __len__(self) -> int:
         return len(self.questions)
 
     @property
-    def strata(self) -> Sequence[Hashable] | None:
-        """Whether there is an answer; ``None`` where that does not differ."""
-        if self.golds is None or all(self.golds) or not any(self.golds):
-            return None
-        return ["answer" if gold else "no answer" for gold in self.golds]
-
-    @property
-    def groups(self) -> Sequence[Hashable]:
+    def groups(self) -> Sequence[int]:
         """The contexts: one that was learnt from is not asked about."""
         return [int(number) for number in self.context_of]
 
@@ -79,6 +70,8 @@ def read_questions(table: Table, columns: Columns, *, labelled: bool) -> Questio
     [...], "answer_start": [...]}``), or a text that is looked for in the context. A question without answers, or with a
     true ``is_impossible``, has none. The first answer is the one to learn; where its text does not stand at its start,
     the nearest occurrence is taken.
+
+    Raises `DataError` for answers of another form, and for an ``is_impossible`` that is neither true nor false.
     """
     questions = texts_of_column(table, find_column(table, columns.text, QUESTION_COLUMNS, "question", "--text"))
     name = find_column(table, columns.text_pair, CONTEXT_COLUMNS, "context", "--text-pair")
@@ -93,12 +86,12 @@ def read_questions(table: Table, columns: Columns, *, labelled: bool) -> Questio
         return questions_about(questions, contexts, where)
     values = table.column(find_column(table, columns.label, ANSWER_COLUMNS, "answer", "--label"))
     impossible = look_for_column(table, None, ["is_impossible"], "")
-    flags = [False] * len(table) if impossible is None else table.column(impossible)
+    flags = [None] * len(table) if impossible is None else table.column(impossible)
     golds: list[list[str]] = []
     spans = np.full((len(table), 2), -1, dtype=np.int64)
     moved = 0
     for row, value in enumerate(values):
-        answers = [] if flags[row] else _answers(value, where(row))
+        answers = [] if _is_true(flags[row], where(row)) else _answers(value, where(row))
         golds.append([text for text, _ in answers])
         if answers:
             text, said = answers[0]
@@ -122,7 +115,8 @@ def questions_about(
     context_of = [distinct.setdefault(context, len(distinct)) for context in contexts]
     if spans is None:
         spans = np.full((len(questions), 2), -1, dtype=np.int64)
-    return Questions(questions, list(distinct), np.array(context_of, dtype=np.int64), golds, spans, where, moved)
+    numbers = np.array(context_of, dtype=np.int64)
+    return Questions(questions, list(distinct), numbers, golds, spans, moved, where=where)
 
 
 def questions_of_inputs(inputs: Sequence[Any]) -> Questions:
@@ -130,27 +124,40 @@ def questions_of_inputs(inputs: Sequence[Any]) -> Questions:
     questions, contexts = [], []
     for row, one in enumerate(inputs):
         pair = (one.get("question"), one.get("context")) if isinstance(one, Mapping) else one
-        if isinstance(pair, str) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
-            raise DataError(f"input {row + 1}: give (question, context), or a mapping with 'question' and 'context'")
+        if not is_pair(pair):
+            raise DataError(
+                f"{where_of_inputs(row)}: {one!r:.60}; give (question, context), or a mapping with 'question' and "
+                "'context'"
+            )
         questions.append(str(pair[0]))
         contexts.append(str(pair[1]))
     return questions_about(questions, contexts, where_of_inputs)
 
 
+def _is_true(value: Any, where: str) -> bool:
+    """What a column of booleans says, which are words or numbers in some formats; nothing is false."""
+    word = "" if is_missing(value) else str(value).strip().lower()
+    if word not in ("", "true", "false", "1", "0", "1.0", "0.0"):
+        raise DataError(f"{where}: is_impossible is {value!r:.40}; give true or false")
+    return word in ("true", "1", "1.0")
+
+
 def _answers(value: Any, where: str) -> list[tuple[str, int | None]]:
     """Texts of answers with the characters they are said to start at."""
-    if value is None or value == "":
+    if is_missing(value) or value == "":
         return []
     if isinstance(value, str):
         return [(value, None)]
     if isinstance(value, Mapping) and "text" in value:
         texts, starts = value["text"], value.get("answer_start")
-        if isinstance(texts, str):
-            texts, starts = [texts], None if starts is None else [starts]
+        if isinstance(texts, str) or not isinstance(texts, Iterable):
+            texts, starts = [texts], [starts]
         texts = list(texts)
-        starts = [None] * len(texts) if starts is None else list(starts)
+        starts = [None] * len(texts) if starts is None else list(starts) if isinstance(starts, Iterable) else [starts]
         if len(starts) != len(texts):
-            raise DataError(f"{where}: {len(texts)} answers but {len(starts)} starts; give one start an answer")
+            raise DataError(
+                f"{where}: {count(len(texts), 'answer')} but {count(len(starts), 'start')}; give one start an answer"
+            )
         pairs = list(zip(texts, starts, strict=True))
     elif isinstance(value, Sequence) and all(isinstance(one, str) for one in value):
         pairs = [(one, None) for one in value]
@@ -158,7 +165,25 @@ def _answers(value: Any, where: str) -> list[tuple[str, int | None]]:
         pairs = [(one["text"], one.get("answer_start")) for one in value]
     else:
         raise DataError(f"{where}: the answers are {value!r:.80}; give a list of mappings with text and answer_start")
-    return [(str(text), None if start is None else int(start)) for text, start in pairs if str(text)]
+    return [(_answer_text(text, where), _answer_start(start, where)) for text, start in pairs if text != ""]
+
+
+def _answer_text(text: Any, where: str) -> str:
+    if is_missing(text) or not isinstance(text, str | int | float):
+        raise DataError(f"{where}: the text of an answer is {text!r:.40}; give a text, or leave the answer out")
+    return str(text)
+
+
+def _answer_start(start: Any, where: str) -> int | None:
+    if is_missing(start):
+        return None
+    try:
+        number = float(start)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not number.is_integer():
+        raise DataError(f"{where}: answer_start is {start!r:.40}; give the number of a character, from 0, or none")
+    return int(number)
 
 
 def _nearest_occurrence(context: str, text: str, said: int | None) -> int:

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from bertsmith.errors import DataError
 from bertsmith.model.batch import Batch
+from bertsmith.model.heads import ProblemType
 from bertsmith.tables.table import Table
 from bertsmith.tasks.insight import Insight, Regression, widest_misses
 from bertsmith.tasks.losses import squared_loss
 from bertsmith.tasks.metrics import number_scores
-from bertsmith.tasks.task import Answer, Columns, Encoded, Problem, Task
+from bertsmith.tasks.task import Answer, Columns, Encoded, Task
 from bertsmith.tasks.texts import (
     Texts,
     check_text_truncation,
@@ -63,34 +64,33 @@ class Regress(Task):
         return read_texts(table, columns, SCORE_COLUMNS, labelled=labelled)
 
     @classmethod
+    def strata(cls, examples: Texts) -> Sequence[float]:
+        """The scores. Raises `DataError` for one that is no finite number."""
+        return [_number(value, examples.where(row)) for row, value in enumerate(examples.labels or ())]
+
+    @classmethod
     def learn(cls, examples: Texts, **options: Any) -> Self:
         """Whether the texts come in pairs, and the options. Raises `DataError` for a score that is no finite number."""
         cls.check_options(options)
         task = cls(pairs=examples.pairs is not None, **options)
-        task.targets(examples)
+        task.check(examples)
         return task
-
-    @property
-    def num_outputs(self) -> int:
-        return 1
 
     @property
     def label_names(self) -> Sequence[str]:
         return ("score",)
 
     @property
-    def problem(self) -> Problem:
+    def problem(self) -> ProblemType:
         return "regression"
 
-    def check(self, examples: Texts, *, where: str) -> None:
+    def check(self, examples: Texts) -> None:
         """Raise `DataError` for a score that is not a finite number, naming its line."""
-        if examples.labels is not None:
-            self.targets(examples)
+        self.strata(examples)
 
     def targets(self, examples: Texts) -> NDArray[np.float32]:
-        """Scores (R,)."""
-        values = [_number(value, examples.where(row)) for row, value in enumerate(examples.labels or [])]
-        return np.array(values, dtype=np.float32)
+        """Scores (R,). Raises as `check`."""
+        return np.array(self.strata(examples), dtype=np.float32)
 
     def encode(self, examples: Texts, tokenizer: Tokenizer, max_length: int) -> Encoded:
         """One sequence a row; the target ``score`` when the examples have scores."""
@@ -99,7 +99,8 @@ class Regress(Task):
             sequences,
             np.arange(len(examples) + 1),
             {} if examples.labels is None else {"score": self.targets(examples)},
-            counts={"texts without tokens": count_empty(sequences)},
+            cut=sequences.cut,
+            counts={"text without tokens": count_empty(sequences)},
         )
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
@@ -118,9 +119,6 @@ class Regress(Task):
         """Predicted scores against the gold ones, and those farthest off."""
         regression = Regression(encoded.row_targets["score"], outputs[:, 0])
         return Insight(regression=regression, mistakes=widest_misses(regression, examples.texts, examples.pairs))
-
-    def settings(self) -> dict[str, Any]:
-        return {"pairs": self.pairs, "truncation": self.truncation}
 
     def examples_of_texts(self, texts: Sequence[Any]) -> Texts:
         """Strings, pairs of strings, or mappings by column name."""

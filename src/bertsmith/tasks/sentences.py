@@ -7,14 +7,14 @@ tokens or models.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from bertsmith.errors import DataError
+from bertsmith.errors import DataError, count
 from bertsmith.tables.columns import find_column
 from bertsmith.tables.table import Table
 from bertsmith.tasks.labels import label_name
-from bertsmith.tasks.task import Columns
+from bertsmith.tasks.task import Columns, Examples
 from bertsmith.text.unicode_tables import IDEOGRAPHS, PUNCTUATION
 
 WORD_COLUMNS = ["words", "tokens", "word", "token", "text", "sentence"]
@@ -24,32 +24,22 @@ INSIDE_WORDS = "'’.-"  # part no word when letters or digits stand on both sid
 
 
 @dataclass(frozen=True)
-class Sentences:
+class Sentences(Examples):
     """R sentences.
 
-    words: of each sentence
-    tags:  of each sentence, one a word, as written; ``None`` when unlabelled
-    texts: the text that each sentence was, ``None`` for sentences that came as words
+    words:  of each sentence
+    tags:   of each sentence, one a word, as written; ``None`` when unlabelled
+    texts:  the text that each sentence was, ``None`` for sentences that came as words
     places: first character and character after the last of each word in its text, none for sentences that came as words
-    where: names the place a sentence came from, for messages
     """
 
     words: list[list[str]]
     tags: list[list[str]] | None
     texts: list[str | None]
     places: list[list[tuple[int, int]]]
-    where: Callable[[int], str] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.words)
-
-    @property
-    def strata(self) -> None:
-        return None
-
-    @property
-    def groups(self) -> None:
-        return None
 
     def shown(self, row: int) -> tuple[str, ...]:
         """The sentence as one text."""
@@ -73,12 +63,10 @@ def read_sentences(table: Table, columns: Columns, *, labelled: bool) -> Sentenc
     for row, value in enumerate(table.column(name)):
         found = [label_name(tag, table.where(row)) for tag in _listed(value, table.where(row), "tags")]
         if len(found) != len(words[row]):
-            raise DataError(
-                f"{table.where(row)}: {len(words[row])} words but {len(found)} tags in column {name!r}; "
-                "give one tag a word"
-            )
+            counts = f"{count(len(words[row]), 'word')} but {count(len(found), 'tag')} in column {name!r}"
+            raise DataError(f"{table.where(row)}: {counts}; give one tag a word")
         tags.append(found)
-    return Sentences(words, tags, [None] * len(words), [[] for _ in words], table.where)
+    return Sentences(words, tags, [None] * len(words), [[] for _ in words], where=table.where)
 
 
 def sentences_of(values: Sequence[Any], where: Callable[[int], str]) -> Sentences:
@@ -96,7 +84,7 @@ def sentences_of(values: Sequence[Any], where: Callable[[int], str]) -> Sentence
             words.append(_listed(value, where(row), "words"))
             texts.append(None)
             places.append([])
-    return Sentences(words, None, texts, places, where)
+    return Sentences(words, None, texts, places, where=where)
 
 
 def split_words(text: str) -> list[tuple[int, int]]:

@@ -14,7 +14,6 @@ from itertools import pairwise
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -23,13 +22,14 @@ from bertsmith.model.batch import Batch
 from bertsmith.tables.table import Table
 from bertsmith.tasks.chunks import chunk_words
 from bertsmith.tasks.insight import Insight
-from bertsmith.tasks.labels import balanced_weights, check_loss_options
-from bertsmith.tasks.losses import IGNORED, class_loss
+from bertsmith.tasks.labels import check_loss_options, learn_weights
+from bertsmith.tasks.losses import IGNORED, class_loss, weights_by_class
 from bertsmith.tasks.sentences import Sentences, read_sentences, sentences_of
 from bertsmith.tasks.tag_insight import spans_by_type, worst_sentences
 from bertsmith.tasks.tag_set import check_tags, learn_tags, number_tags
 from bertsmith.tasks.tagging import Scheme, Span, count_spans, scheme_of, spans_of, tags_of, to_iob2
 from bertsmith.tasks.task import Answer, Columns, Encoded, Task
+from bertsmith.tasks.texts import where_of_inputs
 from bertsmith.text.join import arrange, range_places
 from bertsmith.text.ragged import bounds_of
 from bertsmith.text.tokenizer import Tokenizer
@@ -72,17 +72,9 @@ class Tag(Task):
         """The scheme and the tags that the examples have. Raises `DataError` when there is nothing to tell apart."""
         cls.check_options(options)
         labels, scheme = learn_tags(examples)
-        weights = options.get("class_weights")
-        if isinstance(weights, str):
-            if weights != "balanced":
-                raise SettingsError(f"class_weights is {weights!r}; give 'balanced' or a weight for each tag")
-            names = [tag for tags in examples.tags or [] for tag in to_iob2(tags, scheme)]
-            options["class_weights"] = balanced_weights(names, labels)
+        names = (tag for tags in examples.tags or [] for tag in to_iob2(tags, scheme))
+        options["class_weights"] = learn_weights(options.get("class_weights"), names, labels)
         return cls(labels=labels, scheme=scheme, **options)
-
-    @property
-    def num_outputs(self) -> int:
-        return len(self.labels)
 
     @property
     def label_names(self) -> Sequence[str]:
@@ -96,7 +88,7 @@ class Tag(Task):
         """
         return cls(labels=tuple(labels), scheme=scheme_of([[label] for label in labels]))
 
-    def check(self, examples: Sentences, *, where: str) -> None:
+    def check(self, examples: Sentences) -> None:
         """Raise `DataError` for a tag not seen in training, naming its sentence and word."""
         check_tags(examples, self.labels, self.scheme)
 
@@ -135,21 +127,19 @@ class Tag(Task):
             np.arange(len(sequences) + 1),
             token_targets=token_targets,
             notes={"first_pieces": first_pieces},
+            cut=np.diff(dropped[sentences]),
             counts={
-                "sentences without words": int(np.sum(np.diff(sentences) == 0)),
-                "sentences split because they are too long": len(np.unique(owners[1:][np.diff(owners) == 0])),
+                "sentence without words": int(np.sum(np.diff(sentences) == 0)),
+                "sentence too long for one sequence, and split": len(np.unique(owners[1:][np.diff(owners) == 0])),
             },
         )
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """Cross entropy of the tag of every word, at its first piece. Shape: logits (N, C)."""
-        weights = None
-        if self.class_weights is not None:
-            weights = torch.tensor([self.class_weights.get(label, 1.0) for label in self.labels])
         return class_loss(
             logits,
             batch.targets["label"],
-            class_weights=weights,
+            class_weights=weights_by_class(self.class_weights, self.labels),
             label_smoothing=self.label_smoothing,
             focal_gamma=self.focal_gamma,
         )
@@ -215,20 +205,11 @@ class Tag(Task):
         )
         return Insight(breakdowns=[spans_by_type(by_type)], mistakes=mistakes)
 
-    def settings(self) -> dict[str, Any]:
-        return {
-            "labels": list(self.labels),
-            "scheme": self.scheme,
-            "label_smoothing": self.label_smoothing,
-            "focal_gamma": self.focal_gamma,
-            "class_weights": None if self.class_weights is None else dict(self.class_weights),
-        }
-
     def examples_of_texts(self, texts: Sequence[Any]) -> Sentences:
         """Texts, lists of words, or mappings with ``words`` or ``text``."""
-        if texts and all(isinstance(one, dict) for one in texts):
-            return self.read(Table.from_rows(list(texts), path="input"), Columns(), labelled=False)
-        return sentences_of(texts, lambda row: f"input {row + 1}")
+        if texts and all(isinstance(one, Mapping) for one in texts):
+            return self.read(Table.from_rows(texts, path="input"), Columns(), labelled=False)
+        return sentences_of(texts, where_of_inputs)
 
 
 def _shown(span: Span, examples: Sentences, row: int) -> dict[str, Any]:

@@ -1,14 +1,16 @@
 """What a task is: its columns, how a row becomes tokens, its head, its loss, its decoding and its metrics.
 
-Adding a task is adding a file beside this one. Nothing else in the project knows what a label or a span is.
+Adding a task is adding a file beside this one, its name to the registry, its options to `bertsmith.stages.options` and
+a few words to the model card (`bertsmith.report.card`). Nothing else in the project knows what a label or a span is.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, Self
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -17,13 +19,13 @@ from torch import Tensor
 
 from bertsmith.errors import SettingsError, nearest
 from bertsmith.model.batch import Batch
+from bertsmith.model.heads import ProblemType
 from bertsmith.tables.table import Table
 from bertsmith.tasks.insight import Insight
 from bertsmith.text.ragged import Ragged, bounds_of, gather_places
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.loss import Loss
 
-Problem = Literal["regression", "single_label_classification", "multi_label_classification"]
 Answer = dict[str, Any]  # one prediction as it is written to JSON
 
 
@@ -36,23 +38,25 @@ class Columns:
     label: str | None = None
 
 
-class Examples(Protocol):
-    """What every task's examples tell the rest of the project about themselves."""
+@dataclass(frozen=True, kw_only=True)
+class Examples(ABC):
+    """What every task's examples tell the rest of the project about themselves.
 
-    def __len__(self) -> int: ...
+    where: names the place an example came from: ``train.tsv, line 12``
+    """
 
-    @property
-    def where(self) -> Callable[[int], str]:
-        """Names the place an example came from: ``train.tsv, line 12``."""
+    where: Callable[[int], str] = field(repr=False)
 
-    @property
-    def strata(self) -> Sequence[Hashable] | None:
-        """One a row, for a stratified split; ``None`` where a random one is as good."""
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of examples."""
 
     @property
     def groups(self) -> Sequence[Hashable] | None:
-        """One a row: rows of one group belong on one side of a split; ``None`` where each row stands alone."""
+        """One an example: those of one group belong on one side of a split; ``None`` where each stands alone."""
+        return None
 
+    @abstractmethod
     def shown(self, row: int) -> tuple[str, ...]:
         """The texts of one example as a person reads them."""
 
@@ -67,7 +71,8 @@ class Encoded:
     row_targets:   arrays (R, ...) by row
     token_targets: arrays (N,) by token
     notes:         arrays of any shape that decoding needs; never part of a batch
-    counts:        what a person should hear of before training, each named in plain words (texts without tokens, ...)
+    cut:           (E,) tokens of each example beyond ``max_length``, which are not read; empty where all are read
+    counts:        what a person should hear of before training, by what one of them is (``text without tokens``, ...)
     """
 
     sequences: Ragged
@@ -75,11 +80,17 @@ class Encoded:
     row_targets: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     token_targets: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     notes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    cut: NDArray[np.integer[Any]] = field(default_factory=lambda: np.empty(0, np.int64))
     counts: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of training rows."""
         return len(self.rows) - 1
+
+    @property
+    def num_cut(self) -> int:
+        """Examples that are not read whole."""
+        return int(np.count_nonzero(self.cut))
 
     @property
     def row_tokens(self) -> NDArray[np.int64]:
@@ -107,7 +118,7 @@ class Encoded:
 
     @staticmethod
     def concatenate(parts: Sequence[Encoded]) -> Encoded:
-        """One split of all the training rows of ``parts``, in order. Notes and counts are left out: they are of a part.
+        """One split of all the training rows of ``parts``, in order. What is of a part is left out: notes, cut, counts.
 
         Raises `ValueError` where the parts have different targets.
         """
@@ -119,10 +130,11 @@ class Encoded:
         )
 
 
+@dataclass(frozen=True)
 class Task(ABC):
     """One kind of question asked of an encoder. Instances are frozen dataclasses: labels and settings, no tensors.
 
-    Every task has a class of its own for its examples, made by `read`, that fits `Examples`.
+    Every task has `Examples` of its own, made by `read`.
     """
 
     name: ClassVar[str]
@@ -134,8 +146,14 @@ class Task(ABC):
 
     @classmethod
     @abstractmethod
-    def read(cls, table: Table, columns: Columns, *, labelled: bool = True) -> Any:
+    def read(cls, table: Table, columns: Columns, *, labelled: bool = True) -> Examples:
         """Examples of a table. ``labelled=False`` reads texts alone (for predictions)."""
+
+    @classmethod
+    def strata(cls, examples: Any) -> Sequence[Hashable]:
+        """The class of each example for a stratified split, or with ``continuous`` its number; alike where a random
+        split is as good."""
+        return [()] * len(examples)
 
     @classmethod
     @abstractmethod
@@ -147,9 +165,9 @@ class Task(ABC):
         """
 
     @property
-    @abstractmethod
     def num_outputs(self) -> int:
-        """Width of the head's output."""
+        """Width of the head's output: one for each name, or one."""
+        return len(self.label_names or ("",))
 
     @property
     def label_names(self) -> Sequence[str] | None:
@@ -157,21 +175,29 @@ class Task(ABC):
         return None
 
     @property
-    def problem(self) -> Problem | None:
+    def problem(self) -> ProblemType | None:
         """What transformers calls ``problem_type``; ``None`` for heads that have none."""
         return None
 
+    def label_sets(self, examples: Any) -> Sequence[Sequence[str]] | None:
+        """The labels that hold for each example; ``None`` where examples have no labels to count."""
+        return None
+
     def count_labels(self, examples: Any) -> dict[str, int]:
-        """Examples of each label, in label order; empty where that says nothing."""
-        return {}
+        """Examples of each label, in label order; empty where there are no labels to count."""
+        label_sets = self.label_sets(examples)
+        if label_sets is None:
+            return {}
+        counts = Counter(name for names in label_sets for name in names)
+        return {name: counts[name] for name in self.label_names or ()}
 
     @abstractmethod
-    def check(self, examples: Any, *, where: str) -> None:
-        """Raise `DataError` for labels this task does not know, before the model runs."""
+    def check(self, examples: Any) -> None:
+        """Raise `DataError` for labels this task does not know, as `encode` does, but without the work of tokens."""
 
     @abstractmethod
     def encode(self, examples: Any, tokenizer: Tokenizer, max_length: int) -> Encoded:
-        """Examples to tokens and targets."""
+        """Examples to tokens and targets. Raises `DataError` for labels this task does not know."""
 
     @abstractmethod
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
@@ -189,12 +215,12 @@ class Task(ABC):
         """What the answers to labelled examples show beside their scores; a task may have nothing to say."""
         return Insight()
 
-    @abstractmethod
     def settings(self) -> dict[str, Any]:
         """What ``bertsmith.json`` keeps: enough for ``type(self)(**settings)`` to make this task again."""
+        return asdict(self)
 
     @abstractmethod
-    def examples_of_texts(self, texts: Sequence[Any]) -> Any:
+    def examples_of_texts(self, texts: Sequence[Any]) -> Examples:
         """Unlabelled examples of what a person passes to ``predict``: strings, pairs, or dicts by column name."""
 
     @classmethod

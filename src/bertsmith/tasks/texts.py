@@ -6,16 +6,16 @@ beyond the raw values of their column.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from bertsmith.errors import DataError, SettingsError, nearest
 from bertsmith.tables.columns import find_column
-from bertsmith.tables.table import Table
-from bertsmith.tasks.task import Columns
+from bertsmith.tables.table import Table, is_missing
+from bertsmith.tasks.task import Columns, Examples
 from bertsmith.text.join import TRUNCATIONS, Truncation
 from bertsmith.text.ragged import Ragged
 from bertsmith.text.tokenizer import Tokenizer
@@ -26,6 +26,7 @@ PAIR_COLUMNS = [
     ("question", "sentence"),
     ("premise", "hypothesis"),
     ("text_a", "text_b"),
+    ("text", "text_pair"),
     ("#1 String", "#2 String"),
     ("question1", "question2"),
     ("text1", "text2"),
@@ -34,37 +35,20 @@ PAIR_COLUMNS = [
 
 
 @dataclass(frozen=True)
-class Texts:
+class Texts(Examples):
     """R examples.
 
     texts:  the first text of each
     pairs:  the second text of each, or ``None`` when there are no second texts
     labels: raw values of the label column, or ``None`` when unlabelled
-    where:  names the place an example came from, for messages
     """
 
     texts: list[str]
     pairs: list[str] | None
     labels: list[Any] | None
-    where: Callable[[int], str] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.texts)
-
-    @property
-    def strata(self) -> Sequence[Hashable] | None:
-        """The labels; numbers as numbers."""
-        if self.labels is None:
-            return None
-        try:
-            numbers = [float(label) for label in self.labels]
-        except (TypeError, ValueError):
-            return [str(label).strip() for label in self.labels]
-        return [int(number) for number in numbers] if all(map(float.is_integer, numbers)) else numbers
-
-    @property
-    def groups(self) -> None:
-        return None
 
     def shown(self, row: int) -> tuple[str, ...]:
         """The one text, or both."""
@@ -77,16 +61,17 @@ def read_texts(table: Table, columns: Columns, usual_labels: Sequence[str], *, l
     Raises `DataError` for a missing column and for a text that is not there.
     """
     first, second = text_columns(table, columns)
-    labels = None
-    if labelled:
-        label = find_column(table, columns.label, usual_labels, "label", "--label")
-        labels = list(table.column(label))
     return Texts(
         texts_of_column(table, first),
         None if second is None else texts_of_column(table, second),
-        labels,
-        table.where,
+        raw_labels(table, columns.label, usual_labels) if labelled else None,
+        where=table.where,
     )
+
+
+def raw_labels(table: Table, given: str | None, usual: Sequence[str]) -> list[Any]:
+    """The values of the label column. Raises `DataError` where there is none."""
+    return list(table.column(find_column(table, given, usual, "label", "--label")))
 
 
 def text_columns(table: Table, columns: Columns) -> tuple[str, str | None]:
@@ -116,22 +101,38 @@ def texts_of_column(table: Table, name: str) -> list[str]:
     """The column's values as text. Raises `DataError` for one that is missing; an empty one is a text."""
     values = table.column(name)
     for row, value in enumerate(values):
-        if value is None or isinstance(value, list | dict):
-            shown = "no text" if value is None else f"a {type(value).__name__}"
+        if is_missing(value) or isinstance(value, list | dict):
+            shown = "no text" if is_missing(value) else f"a {type(value).__name__}"
             raise DataError(f"{table.where(row)}: {shown} in column {name!r}; give a text")
     return [str(value) for value in values]
 
 
 def texts_of_inputs(inputs: Sequence[Any]) -> Texts:
     """Unlabelled examples of strings, pairs of strings, or mappings by column name; all of one kind."""
-    if inputs and all(isinstance(one, dict) for one in inputs):
-        return read_texts(Table.from_rows(list(inputs), path="input"), Columns(), [], labelled=False)
-    if all(isinstance(one, str) for one in inputs):
-        return Texts(list(inputs), None, None, where_of_inputs)
-    for row, one in enumerate(inputs):
-        if isinstance(one, str | dict) or len(one) != 2 or not all(isinstance(text, str) for text in one):
-            raise DataError(f"{where_of_inputs(row)}: give all texts as strings, all as pairs, or all as mappings")
-    return Texts([one for one, _ in inputs], [two for _, two in inputs], None, where_of_inputs)
+    kinds = [_kind_of_input(one, where_of_inputs(row)) for row, one in enumerate(inputs)]
+    for row, kind in enumerate(kinds):
+        if kind != kinds[0]:
+            raise DataError(f"{where_of_inputs(row)}: {kind} where the first is {kinds[0]}; give all inputs alike")
+    if "a mapping" in kinds:
+        return read_texts(Table.from_rows(inputs, path="input"), Columns(), [], labelled=False)
+    if "a pair" in kinds:
+        return Texts([one for one, _ in inputs], [two for _, two in inputs], None, where=where_of_inputs)
+    return Texts(list(inputs), None, None, where=where_of_inputs)
+
+
+def _kind_of_input(one: Any, where: str) -> str:
+    if isinstance(one, str):
+        return "a text"
+    if isinstance(one, Mapping):
+        return "a mapping"
+    if is_pair(one):
+        return "a pair"
+    raise DataError(f"{where}: {one!r:.60} is no text; give a text, a pair of texts, or a mapping of columns to values")
+
+
+def is_pair(one: Any) -> bool:
+    """Whether this is two texts."""
+    return isinstance(one, list | tuple | np.ndarray) and len(one) == 2 and all(isinstance(text, str) for text in one)
 
 
 def where_of_inputs(row: int) -> str:
@@ -148,7 +149,7 @@ def encode_texts(
     """
     if len(examples) and pairs is not None and pairs != (examples.pairs is not None):
         trained, given = ("pairs of texts", "single texts") if pairs else ("single texts", "pairs of texts")
-        way_out = "name the second with --text-pair" if pairs else "name the one with --text"
+        way_out = "give each its second text (--text-pair)" if pairs else "give one text each (--text)"
         raise DataError(f"{examples.where(0)}: trained on {trained}, but given {given}; {way_out}")
     return tokenizer.encode(examples.texts, examples.pairs, max_length=max_length, truncation=truncation)
 

@@ -27,6 +27,7 @@ class Windows:
     starts:    (W,) the first piece of its part, among the flat pieces of all contexts
     ends:      (W,) the piece after its last
     first:     (W,) the place of that first piece in the sequence
+    cut:       (R,) pieces cut from each question
     """
 
     sequences: Ragged
@@ -34,6 +35,7 @@ class Windows:
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
     first: NDArray[np.int64]
+    cut: NDArray[np.int64]
 
 
 def make_windows(
@@ -49,7 +51,7 @@ def make_windows(
     """Every question before every part of its context.
 
     Neighbouring parts share ``stride`` pieces (fewer where a part has not twice as many). A question is cut to
-    ``max_question`` pieces, which `Ragged.cut` counts. Needs ``max_length`` of at least ``max_question`` + 5.
+    ``max_question`` pieces. Needs ``max_length`` of at least ``max_question`` + 5.
     """
     ids, bounds = tokenizer.encode_pieces(questions)
     full = np.diff(bounds)
@@ -65,8 +67,7 @@ def make_windows(
     places, question_bounds = range_places(bounds[rows], bounds[rows] + kept[rows])
     layout = arrange(question_bounds, parts.bounds)
     sequences = layout.ragged(ids[places], parts.ids, tokenizer.cls_id, tokenizer.sep_id)
-    sequences.cut[:] = (full - kept)[rows]
-    return Windows(sequences, rows, starts, ends, kept[rows] + 2)
+    return Windows(sequences, rows, starts, ends, kept[rows] + 2, full - kept)
 
 
 def pieces_of_spans(contexts: Pieces, context_of: NDArray[np.int64], spans: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,49 +1,80 @@
 """The files of a tokenizer, as transformers names them.
 
-Enters: a folder with ``tokenizer.json``, or with ``vocab.txt`` and ``tokenizer_config.json``. Leaves: a `Recipe`, and
-those files written again. Knows nothing of texts.
+Enters: a folder with ``tokenizer.json``, or with ``vocab.txt``, ``tokenizer_config.json`` and ``added_tokens.json``.
+Leaves: a `Recipe`, and files that say it again. Knows nothing of texts.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import fields
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from bertsmith.errors import TokenizerError
-from bertsmith.files import write_text
+from bertsmith.files import read_json, write_json, write_text
 from bertsmith.text.recipe import AddedToken, Recipe
 from bertsmith.text.vocabulary import CLS, MASK, PAD, SEP, SPECIAL_TOKENS, UNK, check_vocabulary, read_vocabulary
 from bertsmith.text.wordpiece import CONTINUED, LONGEST_WORD
 
 
 def read_folder(folder: str | Path) -> Recipe:
-    """The recipe of a checkpoint folder: its ``tokenizer.json``, else ``vocab.txt`` with ``tokenizer_config.json``."""
+    """The recipe of a checkpoint folder: its ``tokenizer.json``, else its ``vocab.txt`` and what stands beside it."""
     folder = Path(folder)
     if (folder / "tokenizer.json").is_file():
-        return read_json(folder / "tokenizer.json")
+        return read_tokenizer_json(folder / "tokenizer.json")
     if not (folder / "vocab.txt").is_file():
         raise TokenizerError(f"{folder}: neither tokenizer.json nor vocab.txt; copy the tokenizer's files there")
     settings: dict[str, Any] = {}
     if (folder / "tokenizer_config.json").is_file():
-        settings = load_object(folder / "tokenizer_config.json")
-    return Recipe.of_vocabulary(
+        settings = read_json(folder / "tokenizer_config.json", TokenizerError)
+    recipe = Recipe.of_vocabulary(
         read_vocabulary(folder / "vocab.txt"),
         lowercase=bool(settings.get("do_lower_case", True)),
         strip_accents=settings.get("strip_accents"),
         tokenize_chinese_chars=bool(settings.get("tokenize_chinese_chars", True)),
     )
+    return read_added(recipe, folder, settings)
 
 
-def read_json(path: str | Path) -> Recipe:
+def read_max_length(folder: str | Path) -> float | None:
+    """The length at which a folder's tokenizer cuts in transformers, ``model_max_length``; ``None`` if it names none.
+
+    It may be huge, such as 1e30, for no limit.
+    """
+    path = Path(folder) / "tokenizer_config.json"
+    named = read_json(path, TokenizerError).get("model_max_length") if path.is_file() else None
+    return named if isinstance(named, int | float) and named >= 1 else None
+
+
+def read_added(recipe: Recipe, folder: Path, settings: Mapping[str, Any]) -> Recipe:
+    """``recipe`` with the tokens added to a ``vocab.txt``: of ``tokenizer_config.json`` where it lists them, else of
+    the older ``added_tokens.json``, which gives their ids alone."""
+    if "added_tokens_decoder" in settings:
+        path = folder / "tokenizer_config.json"
+        listed = settings["added_tokens_decoder"]
+    elif (folder / "added_tokens.json").is_file():
+        path = folder / "added_tokens.json"
+        listed = {
+            number: {"content": token, "special": token in SPECIAL_TOKENS, "normalized": token not in SPECIAL_TOKENS}
+            for token, number in read_json(path, TokenizerError).items()
+        }
+    else:
+        return recipe
+    try:
+        return with_added(recipe, [{"id": int(number), **token} for number, token in listed.items()], where=str(path))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise TokenizerError(f"{path}: not laid out as added tokens ({error!r}); fetch the file again") from error
+
+
+def read_tokenizer_json(path: str | Path) -> Recipe:
     """The recipe of a ``tokenizer.json``.
 
     Raises `TokenizerError` for anything but BERT's own WordPiece: the tokens would not be those that the model was
     trained on.
     """
     path = Path(path)
-    document = load_object(path)
+    document = read_json(path, TokenizerError)
     try:
         return recipe_of(document, where=str(path))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -69,9 +100,25 @@ def recipe_of(document: dict[str, Any], *, where: str) -> Recipe:
         if found != wanted:
             raise TokenizerError(f"{where}: {name} is {found!r}, not {wanted!r}; only BERT's WordPiece is read here")
     pieces = tokens_by_id(model["vocab"], where=where)
-    vocabulary = list(pieces)
-    added = {}
-    for entry in sorted(document.get("added_tokens") or [], key=lambda entry: int(entry["id"])):
+    recipe = Recipe(
+        vocabulary=tuple(pieces),
+        num_pieces=len(pieces),
+        lowercase=bool(normalizer.get("lowercase", True)),
+        strip_accents=normalizer.get("strip_accents"),
+        tokenize_chinese_chars=bool(normalizer.get("handle_chinese_chars", True)),
+        added=(),
+    )
+    return with_added(recipe, document.get("added_tokens") or [], where=where)
+
+
+def with_added(recipe: Recipe, entries: Iterable[Mapping[str, Any]], *, where: str) -> Recipe:
+    """``recipe`` with the tokens that ``entries`` describe, as `AddedToken` does, and with the five special tokens.
+
+    Raises `TokenizerError` for an id that is neither the token's own nor the next one after the vocabulary.
+    """
+    vocabulary = list(recipe.vocabulary)
+    added = {token.content: token for token in recipe.added}
+    for entry in sorted(entries, key=lambda entry: int(entry["id"])):
         known = {field.name: entry[field.name] for field in fields(AddedToken) if field.name in entry}
         token = AddedToken(**{"content": entry["content"], **known})
         added[token.content] = token
@@ -84,13 +131,8 @@ def recipe_of(document: dict[str, Any], *, where: str) -> Recipe:
     check_vocabulary(vocabulary, where=where)
     for content in SPECIAL_TOKENS:
         added.setdefault(content, AddedToken(vocabulary.index(content), content))
-    return Recipe(
-        vocabulary=tuple(vocabulary),
-        num_pieces=len(pieces),
-        lowercase=bool(normalizer.get("lowercase", True)),
-        strip_accents=normalizer.get("strip_accents"),
-        tokenize_chinese_chars=bool(normalizer.get("handle_chinese_chars", True)),
-        added=tuple(sorted(added.values(), key=lambda token: token.id)),
+    return replace(
+        recipe, vocabulary=tuple(vocabulary), added=tuple(sorted(added.values(), key=lambda token: token.id))
     )
 
 
@@ -103,23 +145,6 @@ def tokens_by_id(ids: dict[str, int], *, where: str) -> list[str]:
                 f"{where}: id {place} has no token (the next, {token!r}, is {ids[token]}); ids must be 0, 1, 2, …"
             )
     return ordered
-
-
-def load_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise TokenizerError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise TokenizerError(f"{path}: not UTF-8 (byte {error.start}); the file is damaged, fetch it again") from error
-    except json.JSONDecodeError as error:
-        raise TokenizerError(
-            f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg}); fetch the file again"
-        ) from error
-    if not isinstance(value, dict):
-        raise TokenizerError(f"{path}: a JSON {type(value).__name__}, not an object; fetch the file again")
-    return value
 
 
 def write_folder(recipe: Recipe, folder: str | Path, *, max_length: int) -> None:
@@ -141,5 +166,5 @@ def write_folder(recipe: Recipe, folder: str | Path, *, max_length: int) -> None
     folder = Path(folder)
     write_text(folder / "tokenizer.json", recipe.json())
     write_text(folder / "vocab.txt", "".join(f"{token}\n" for token in recipe.vocabulary))
-    write_text(folder / "tokenizer_config.json", json.dumps(config, indent=2) + "\n")
-    write_text(folder / "special_tokens_map.json", json.dumps(names, indent=2) + "\n")
+    write_json(folder / "tokenizer_config.json", config)
+    write_json(folder / "special_tokens_map.json", names)

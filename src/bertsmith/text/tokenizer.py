@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -21,10 +22,10 @@ from numpy.typing import NDArray
 from bertsmith.errors import TokenizerError
 from bertsmith.text.bulk import CHUNK, BulkEncoder, fastest_encoder
 from bertsmith.text.join import Truncation, arrange
-from bertsmith.text.pieces import Pieces, TokenizedText, split_windows
+from bertsmith.text.pieces import Pieces, TokenizedText
 from bertsmith.text.ragged import Ragged, bounds_of
 from bertsmith.text.recipe import Recipe
-from bertsmith.text.recipe_files import read_folder, read_json, write_folder
+from bertsmith.text.recipe_files import read_folder, read_tokenizer_json, write_folder
 from bertsmith.text.vocabulary import CLS, MASK, PAD, SEP, UNK, check_vocabulary, read_vocabulary
 
 Result = TypeVar("Result")
@@ -37,7 +38,6 @@ class Tokenizer:
     vocabulary:  tokens by id; ``vocab_size`` their number
     lowercase:   True for an uncased vocabulary
     cls_id, sep_id, pad_id, unk_id, mask_id: ids of the special tokens
-    fingerprint: SHA-256 over all that determines the tokens; the same fingerprint, the same output
 
     Text is taken as it comes: a lone surrogate (the trace of broken input) counts as U+FFFD, which BERT's cleaning
     removes. Special tokens written in a text, such as ``[MASK]``, are those tokens.
@@ -49,7 +49,6 @@ class Tokenizer:
         self.vocabulary: list[str] = list(recipe.vocabulary)
         self.vocab_size = len(self.vocabulary)
         self.lowercase = recipe.lowercase
-        self.fingerprint = recipe.fingerprint()
         self._ids = {token: i for i, token in enumerate(self.vocabulary)}
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (
             self._ids[token] for token in (PAD, UNK, CLS, SEP, MASK)
@@ -57,15 +56,20 @@ class Tokenizer:
         self._tokenizer = tokenizers.Tokenizer.from_str(json)
         self._bulk: BulkEncoder = fastest_encoder(json)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over all that determines the tokens; the same fingerprint, the same output."""
+        return self.recipe.fingerprint()
+
     @classmethod
     def from_folder(cls, path: str | Path) -> Tokenizer:
-        """The tokenizer of a folder: ``tokenizer.json``, else ``vocab.txt`` and ``tokenizer_config.json``."""
+        """The tokenizer of a folder: ``tokenizer.json``, else ``vocab.txt`` and what stands beside it."""
         return cls(read_folder(path))
 
     @classmethod
     def from_file(cls, path: str | Path) -> Tokenizer:
         """The tokenizer of a ``tokenizer.json``; truncation and padding written there are not applied."""
-        return cls(read_json(path))
+        return cls(read_tokenizer_json(path))
 
     @classmethod
     def from_vocabulary(
@@ -163,19 +167,14 @@ class Tokenizer:
         *,
         max_length: int | None = None,
         truncation: Truncation = "longest_first",
-        stride: int | None = None,
     ) -> TokenizedText:
-        """As `encode`, with the characters and words of every token.
+        """As `encode`, with the characters and the word of every token.
 
-        With ``stride`` nothing is cut: a text too long becomes several sequences, each starting with the last
-        ``stride`` pieces of the one before it. With pairs, ``truncation`` ("only_first" or "only_second") says which
-        text is windowed; the other is repeated.
+        >>> tokenizer.encode_with_offsets(["unable"]).offsets.tolist()                  # doctest: +SKIP
+        [[-1, -1], [0, 2], [2, 6], [-1, -1]]
         """
         first = self.pieces(texts)
         second = None if pairs is None else self.pieces(pairs)
-        sources = np.arange(len(first))
-        if stride is not None and max_length is not None:
-            first, second, sources = split_windows(first, second, max_length, truncation, stride)
         layout = arrange(
             first.bounds,
             None if second is None else second.bounds,
@@ -187,7 +186,6 @@ class Tokenizer:
             ragged=layout.ragged(first.ids, ids, self.cls_id, self.sep_id),
             offsets=layout.pour(first.offsets, offsets, -1),
             words=layout.pour(first.words, words, -1),
-            texts=sources,
         )
 
     def tokens(self, text: str) -> list[str]:

@@ -3,7 +3,7 @@
 from bertsmith.training.loop import Evaluation, FitResult, fit
 from bertsmith.training.loss import Loss, LossFunction
 from bertsmith.training.options import FitOptions
-from bertsmith.training.plan import BatchPlan
+from bertsmith.training.plan import BatchPlan, Plan
 from bertsmith.training.precision import Precision, choose_device, choose_precision
 from bertsmith.training.step import Progress, State
 
@@ -14,6 +14,7 @@ __all__ = [
     "FitResult",
     "Loss",
     "LossFunction",
+    "Plan",
     "Precision",
     "Progress",
     "State",

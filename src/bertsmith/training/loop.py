@@ -13,13 +13,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bertsmith.model.heads import BertModel
+from bertsmith.model.heads import EncoderModel
 from bertsmith.training.loss import LossFunction
 from bertsmith.training.memory import keep_freed_memory
 from bertsmith.training.options import FitOptions
-from bertsmith.training.plan import BatchPlan
+from bertsmith.training.plan import Plan
 from bertsmith.training.precision import Precision
+from bertsmith.training.processes import ALONE, Processes
 from bertsmith.training.step import Progress, State, Stepper
+
+INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,8 @@ class FitResult:
 
 
 def fit(
-    model: BertModel,
-    plan: BatchPlan,
+    model: EncoderModel,
+    plan: Plan,
     loss: LossFunction,
     options: FitOptions,
     precision: Precision,
@@ -49,23 +52,32 @@ def fit(
     evaluate: Callable[[], Evaluation] | None = None,
     save: Callable[[State], None] | None = None,
     log: Callable[[dict[str, Any]], None] | None = None,
+    interrupted: Callable[[], bool] | None = None,
+    processes: Processes = ALONE,
 ) -> FitResult:
     """Train ``model`` in place.
 
     state:    go on from here instead of from the start
     evaluate: scores the model, which is in evaluation mode then; it computes within ``precision.compute()``
     save:     keeps a state, so that a later call can go on from it
-    log:      takes lines of the log: step, epoch, loss, lr, gradient_norm, tokens_per_second; or step and eval
+    log:      takes lines of the log. One of training holds step, planned_steps, epoch, loss and lr, gradient_norm,
+              tokens_per_second, and the named parts of the loss; one of an evaluation step and eval
+    interrupted: asked after each step; when it says so, the state is saved and training ends with the step
+    processes: that train together, each on its part of ``plan``; ``evaluate``, ``save`` and ``log`` are for the first
+
+    ``planned_steps`` is the step at which training is expected to end. It is exact where steps or epochs end training,
+    and is estimated anew for each line where minutes or tokens may. A loss is NaN where no target of its steps was
+    valid.
 
     The gradient of a step is that of the mean loss over all valid targets of its rows, whatever the number of passes.
-    Raises `TrainingError` when the loss is not finite, before the update.
+    Raises `TrainingError` when the loss or its gradient is not finite, before the update.
     """
     keep_freed_memory()
-    stepper = Stepper(model, plan, loss, options, precision)
+    stepper = Stepper(model, plan, loss, options, precision, processes)
     try:
         if state is not None:
             stepper.restore(state)
-        stopped = _train(stepper, evaluate, save, log)
+        stopped = _train(stepper, evaluate, save, log, interrupted)
         stepper.use_best()
     finally:
         stepper.release()
@@ -78,6 +90,7 @@ def _train(
     evaluate: Callable[[], Evaluation] | None,
     save: Callable[[State], None] | None,
     log: Callable[[dict[str, Any]], None] | None,
+    interrupted: Callable[[], bool] | None,
 ) -> str:
     """Take steps until a stop is reached; returns which."""
     options, progress = stepper.options, stepper.progress
@@ -100,8 +113,10 @@ def _train(
                     log(stepper.end_interval())
             if log is not None:
                 log({"step": progress.step, "eval": scores})
-        if save is not None and (_due(progress.step, options.save_every, epoch_ended) or stopped):
-            save(stepper.state())
+        broken_off = not stopped and interrupted is not None and interrupted()
+        if save is not None and (_due(progress.step, options.save_every, epoch_ended) or stopped or broken_off):
+            save(stepper.state(last=bool(stopped), broken_off=broken_off))
+        stopped = stepper.agree(INTERRUPTED if broken_off else stopped)
     return stopped
 
 

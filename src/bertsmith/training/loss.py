@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from bertsmith.model.batch import Batch
-from bertsmith.model.heads import BertModel
 
 
 @dataclass(frozen=True)
 class Loss:
     """A loss as a sum over valid targets and their count.
 
-    The loop divides the sum by the count over all micro-batches and ranks of a step, so that accumulation and data
-    parallelism give the same gradient as one large batch, whatever the number of valid targets in each part.
+    The loop divides the sum by the count over all passes of a step, so that accumulation gives the same gradient as one
+    large batch, whatever the number of valid targets in each pass.
 
     sum:   scalar tensor that carries the gradient
     count: number (or total weight) of valid targets, a scalar tensor or a number
@@ -31,5 +32,15 @@ class Loss:
     def mean(self) -> Tensor:
         return self.sum / self.count
 
+    @torch.no_grad()
+    def measured(self) -> dict[str, Tensor]:
+        """Sums by name, "loss" and the parts, and counts by name + ".count": fp32 scalars on the loss's device."""
+        zero = torch.zeros((), device=self.sum.device)
+        numbers = {}
+        for name, (total, count) in {"loss": (self.sum, self.count), **self.parts}.items():
+            numbers[name] = (zero + total).float()
+            numbers[f"{name}.count"] = (zero + count).float()
+        return numbers
 
-LossFunction = Callable[[BertModel, Batch], Loss]
+
+LossFunction = Callable[[Any, Batch], Loss]  # of a model, whichever the loss is made for, and a batch

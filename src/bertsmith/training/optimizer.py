@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from bertsmith.training.options import FitOptions
 from bertsmith.training.parameters import ParameterGroup
+from bertsmith.training.processes import Processes
 
 
 class FlatAdamW:
@@ -29,7 +30,7 @@ class FlatAdamW:
         self.groups = groups
         self.clip_norm = options.clip_norm
         self.flats = [_Flat(group, working, dtype) for group in groups]
-        self.torch = torch.optim.AdamW(
+        self.adamw = torch.optim.AdamW(
             [
                 {"params": [flat.weights], "weight_decay": group.weight_decay}
                 for flat, group in zip(self.flats, groups, strict=True)
@@ -50,22 +51,27 @@ class FlatAdamW:
         for flat in self.flats:
             flat.collect(first=first)
 
+    def add_up(self, processes: Processes) -> None:
+        """Make the collected gradients the sum of those of all processes."""
+        for flat in self.flats:
+            processes.add_up(flat.gradient)
+
     def norm(self) -> Tensor:
         """Norm of the collected gradients, a scalar tensor."""
         norms: Tensor = torch.stack([torch.linalg.vector_norm(flat.gradient) for flat in self.flats])
         norm: Tensor = torch.linalg.vector_norm(norms)
         return norm
 
-    def step(self, lr: float, *, divisor: float, norm: Tensor) -> None:
+    def step(self, lr: float, *, divisor: float, norm: float) -> None:
         """Update with the collected gradients over ``divisor``, clipped; ``norm`` is their norm after dividing."""
         if self.clip_norm:
-            divisor = divisor / min(1.0, self.clip_norm / (float(norm) + 1e-6))
-        for settings, group in zip(self.torch.param_groups, self.groups, strict=True):
+            divisor = divisor / min(1.0, self.clip_norm / (norm + 1e-6))
+        for settings, group in zip(self.adamw.param_groups, self.groups, strict=True):
             settings["lr"] = lr * group.lr_factor
         # The fused kernel divides by this as it reads the gradient, which saves a pass over memory.
-        self.torch.grad_scale = torch.tensor(divisor, device=self.flats[0].weights.device)  # type: ignore[attr-defined]
-        self.torch.found_inf = torch.zeros((), device=self.flats[0].weights.device)  # type: ignore[attr-defined]
-        self.torch.step()
+        device = self.flats[0].weights.device
+        self.adamw.grad_scale = torch.full((), divisor, device=device)  # type: ignore[attr-defined]
+        self.adamw.step()
         self.renew_working()
 
     def renew_working(self) -> None:
@@ -86,7 +92,7 @@ class FlatAdamW:
         """Weights and moments, flat, by group: with the step number all that a resumed run needs."""
         tensors = {}
         for index, flat in enumerate(self.flats):
-            moments = self.torch.state.get(flat.weights, {})
+            moments = self.adamw.state.get(flat.weights, {})
             tensors[f"weights.{index}"] = flat.weights.detach()
             tensors[f"first.{index}"] = moments.get("exp_avg", torch.zeros_like(flat.weights))
             tensors[f"second.{index}"] = moments.get("exp_avg_sq", torch.zeros_like(flat.weights))
@@ -97,7 +103,7 @@ class FlatAdamW:
         self.load_weights([tensors[f"weights.{index}"] for index in range(len(self.flats))])
         for index, flat in enumerate(self.flats):
             device = flat.weights.device
-            self.torch.state[flat.weights] = {
+            self.adamw.state[flat.weights] = {
                 "step": torch.tensor(float(updates), device=device),
                 "exp_avg": tensors[f"first.{index}"].to(device, copy=True),
                 "exp_avg_sq": tensors[f"second.{index}"].to(device, copy=True),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from bertsmith.errors import SettingsError
+from bertsmith.errors import SettingsError, nearest
 
 Schedule = Literal["constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"]
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
@@ -17,7 +17,7 @@ class FitOptions:
     """Options of `fit`, as the command line and TOML files name them. The first stop that is reached ends training."""
 
     epochs: float | None = None
-    """Stop after this many passes over the rows; fractions are allowed."""
+    """Stop after this many passes over the rows, or fractions of one; finetune takes 3 unless a stop is given."""
     steps: int | None = None
     """Stop after this many optimizer steps."""
     minutes: float | None = None
@@ -30,7 +30,7 @@ class FitOptions:
     pass_tokens: int = 8192
     """Most tokens computed at once; a larger batch is accumulated over several passes, with the same gradient."""
     seed: int = 42
-    """Decides the order of rows, the new weights of the head, and dropout: same seed, same bytes."""
+    """Decides the order of rows, the new weights of the head, and dropout: same bytes on a CPU with as many threads."""
 
     lr: float = 5e-5
     """Peak learning rate of AdamW."""
@@ -48,9 +48,9 @@ class FitOptions:
     schedule: Schedule = "linear"
     """Shape of the learning rate after the warm-up."""
     warmup: float = 0.06
-    """Steps of warm-up when 1 or more, a share of all steps when less."""
+    """Steps of warm-up when 1 or more (a whole number), a share of all steps when less."""
     end_lr: float = 0.0
-    """Where linear, cosine and polynomial schedules end."""
+    """Where the learning rate ends, but for constant schedules."""
     power: float = 1.0
     """Power of the polynomial schedule."""
     cycles: int = 1
@@ -78,6 +78,8 @@ class FitOptions:
     """Gradient checkpointing: less memory for about a third more time."""
 
     def __post_init__(self) -> None:
+        check_name("schedule", self.schedule, get_args(Schedule))
+        check_name("precision", self.precision, get_args(PrecisionName))
         for name in ("epochs", "steps", "minutes", "tokens"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -92,6 +94,7 @@ class FitOptions:
             self._require(name, 0 < getattr(self, name) < math.inf, "more than 0, and finite")
         for name in ("beta1", "beta2"):
             self._require(name, 0 <= getattr(self, name) < 1, "0 or more and under 1")
+        self._require("warmup", self.warmup < 1 or self.warmup == int(self.warmup), "whole when it is 1 or more")
         self._require("layer_decay", 0 < self.layer_decay <= 1, "over 0 and at most 1")
         self._require("end_lr", self.end_lr <= self.lr, f"at most --lr, {self.lr:g}")
 
@@ -110,3 +113,22 @@ class FitOptions:
         if self.epochs is not None:
             planned.append(max(1, round(self.epochs * steps_per_epoch)))
         return min(planned, default=None)
+
+    def expected_steps(self, steps_per_epoch: int, tokens_per_epoch: int, step_seconds: float) -> float:
+        """Optimizer steps until the first stop, if each takes so many seconds.
+
+        With 0 seconds, for a pace that is not known, minutes are no stop; infinite where there is no other.
+        """
+        planned = self.planned_steps(steps_per_epoch)
+        expected = [math.inf if planned is None else float(planned)]
+        if self.tokens is not None:
+            expected.append(self.tokens * steps_per_epoch / tokens_per_epoch)
+        if self.minutes is not None and step_seconds:
+            expected.append(60 * self.minutes / step_seconds)
+        return min(expected)
+
+
+def check_name(option: str, name: str, valid: tuple[str, ...]) -> None:
+    """Raise `SettingsError` for a name that an option does not know."""
+    if name not in valid:
+        raise SettingsError(f"--{option} {name!r} is not known; {nearest(str(name), valid)}")

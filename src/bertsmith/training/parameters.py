@@ -15,7 +15,6 @@ from bertsmith.training.options import FitOptions
 class ParameterGroup:
     """Parameters that share a factor on the learning rate and a weight decay."""
 
-    names: tuple[str, ...]
     parameters: tuple[nn.Parameter, ...]
     lr_factor: float
     weight_decay: float
@@ -28,20 +27,15 @@ def group_parameters(model: nn.Module, num_layers: int, options: FitOptions) -> 
     the embeddings at d^(n + 1), the head at 1 (Howard and Ruder 2018; in this form Clark et al. 2020).
     """
     frozen = parse_freeze(options.freeze, num_layers)
-    groups: dict[tuple[float, float], list[tuple[str, nn.Parameter]]] = {}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         depth = depth_of(name, num_layers)
         parameter.requires_grad_(depth not in frozen)
         if parameter.requires_grad:
             factor = options.layer_decay ** (num_layers - depth)
             decay = 0.0 if name.endswith("bias") or "norm" in name else options.weight_decay
-            groups.setdefault((factor, decay), []).append((name, parameter))
-    if not groups:
-        raise SettingsError("--freeze leaves nothing to train")
-    return [
-        ParameterGroup(tuple(name for name, _ in members), tuple(parameter for _, parameter in members), *key)
-        for key, members in groups.items()
-    ]
+            groups.setdefault((factor, decay), []).append(parameter)
+    return [ParameterGroup(tuple(members), *key) for key, members in groups.items()]
 
 
 def depth_of(name: str, num_layers: int) -> int:

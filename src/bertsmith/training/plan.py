@@ -6,6 +6,7 @@ The batch of a step is a pure function of (seed, step) and the data, so nothing 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -33,6 +34,34 @@ class Rows(Protocol):
         """The named rows, packed."""
 
 
+class Plan(Protocol):
+    """What the loop asks of any order of batches.
+
+    batch_size:       rows of a full step
+    steps_per_epoch:  steps in which every row comes once, or about so
+    tokens_per_epoch: tokens of those
+    used_ids:         sorted ids of all tokens that can occur
+    """
+
+    @property
+    def batch_size(self) -> int: ...
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    @property
+    def tokens_per_epoch(self) -> int: ...
+
+    @property
+    def used_ids(self) -> NDArray[np.int64]: ...
+
+    def num_rows(self, step: int) -> int:
+        """Rows of optimizer step ``step``, counted from 0 over all epochs."""
+
+    def batches(self, step: int) -> Iterator[Batch]:
+        """The rows of a step, in as many passes as memory asks for."""
+
+
 class BatchPlan:
     """Shuffled batches, every row once an epoch, the last batch of an epoch maybe smaller."""
 
@@ -43,6 +72,8 @@ class BatchPlan:
         self.pass_tokens = options.pass_tokens
         self.seed = options.seed
         self.steps_per_epoch = math.ceil(len(rows) / options.batch_size)
+        self.tokens_per_epoch = int(self.row_tokens.sum())
+        self.used_ids = rows.used_ids
         self._epoch = -1
         self._order: NDArray[np.int64] = np.empty(0, np.int64)
 
@@ -53,6 +84,12 @@ class BatchPlan:
             self._order = shuffled(len(self.rows), self.seed, epoch)
             self._epoch = epoch
         return self._order[place * self.batch_size : (place + 1) * self.batch_size]
+
+    def num_rows(self, step: int) -> int:
+        return len(self.step_rows(step))
+
+    def batches(self, step: int) -> Iterator[Batch]:
+        return map(self.rows.batch, self.passes(step))
 
     def passes(self, step: int) -> list[NDArray[np.int64]]:
         """The rows of a step in parts of at most ``pass_tokens`` tokens (one row at least)."""

@@ -5,14 +5,16 @@ Weights and optimizer state stay in fp32; matrix products run in the chosen form
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 
 from bertsmith.errors import SettingsError
-from bertsmith.training.options import PrecisionName
+from bertsmith.training.options import PrecisionName, check_name
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -31,9 +33,7 @@ class Precision:
 
     @contextmanager
     def compute(self) -> Iterator[None]:
-        """Matrix products inside run in this format."""
-        if self.device.type == "cuda":
-            torch.backends.cuda.matmul.allow_tf32 = True
+        """Matrix products inside run in this format; fp32 is not TF32, unless the process has turned that on."""
         if self.name == "fp32":
             yield
         else:
@@ -43,6 +43,7 @@ class Precision:
 
 def choose_precision(name: PrecisionName, device: torch.device) -> Precision:
     """The named precision, or for "auto" the fastest that trains well on ``device``. fp16 needs a GPU."""
+    check_name("precision", name, get_args(PrecisionName))
     if name == "fp16" and device.type == "cpu":
         raise SettingsError("fp16 is very slow on a CPU; use --precision bf16 or fp32")
     if name != "auto":
@@ -63,13 +64,19 @@ def cpu_has_bf16() -> bool:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The named device, or the GPU when there is one."""
-    if name != "auto":
-        try:
-            device = torch.device(name)
-        except RuntimeError:
-            raise SettingsError(f"--device {name!r} is not a device; use cpu, cuda or cuda:N") from None
-        if device.type == "cuda" and not torch.cuda.is_available():
-            raise SettingsError(f"--device {name}: no GPU is visible; use --device cpu")
-        return device
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The named device, or for "auto" the first GPU of CUDA when there is one.
+
+    Raises `SettingsError` for what is no device to train on, and for a device that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    found = re.fullmatch(r"([a-z]+)(?::(0|[1-9][0-9]*))?", name)
+    if not found or found[1] not in counts:
+        raise SettingsError(f"--device {name!r} is not a device; use cpu, cuda, cuda:N or mps")
+    count = counts[found[1]]
+    if not count:
+        raise SettingsError(f"--device {name}: no GPU is visible; use --device cpu")
+    if int(found[2] or 0) >= count:
+        raise SettingsError(f"--device {name}: the last one here is {found[1]}:{count - 1}")
+    return torch.device(name)

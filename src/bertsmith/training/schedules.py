@@ -1,4 +1,4 @@
-"""Learning-rate schedules: how far along training is -> a factor of the peak rate.
+"""Learning-rate schedules: how far along training is -> the learning rate.
 
 The shapes and their names are those of `transformers`' schedulers, so that a recipe carries over number for number.
 """
@@ -22,8 +22,6 @@ def learning_rate(options: FitOptions, step: int, total_steps: float) -> float:
     warmup = warmup_steps(options, total_steps)
     if step < warmup:
         return options.lr * step / max(1, warmup)
-    if options.schedule == "constant_with_warmup":
-        return options.lr
     done = min(1.0, (step - warmup) / max(1.0, total_steps - warmup))
     return options.end_lr + (options.lr - options.end_lr) * _shape(options, done)
 
@@ -34,13 +32,15 @@ def warmup_steps(options: FitOptions, total_steps: float) -> int:
 
 
 def _shape(options: FitOptions, done: float) -> float:
-    """From 1 at ``done`` 0 towards 0 at ``done`` 1."""
+    """From 1 at ``done`` 0 towards 0 at ``done`` 1, where the schedule falls."""
     match options.schedule:
+        case "constant" | "constant_with_warmup":
+            return 1.0
+        case "linear":
+            return 1 - done
         case "cosine":
             return 0.5 * (1 + math.cos(math.pi * done))
         case "cosine_with_restarts":  # Loshchilov and Hutter 2017, without lengthening the cycles
             return 0.0 if done >= 1 else 0.5 * (1 + math.cos(math.pi * ((options.cycles * done) % 1)))
         case "polynomial":
             return float((1 - done) ** options.power)
-        case _:
-            return 1 - done

@@ -16,18 +16,19 @@ import torch
 from torch import Tensor, nn
 
 from bertsmith.errors import TrainingError
-from bertsmith.model.batch import Batch
-from bertsmith.model.heads import BertModel
+from bertsmith.model.heads import EncoderModel
 from bertsmith.training.live_rows import LiveRows
 from bertsmith.training.loss import LossFunction
 from bertsmith.training.optimizer import FlatAdamW
 from bertsmith.training.options import FitOptions
 from bertsmith.training.parameters import group_parameters, parse_freeze
-from bertsmith.training.plan import BatchPlan
+from bertsmith.training.plan import Plan
 from bertsmith.training.precision import Precision
+from bertsmith.training.processes import ALONE, Processes
 from bertsmith.training.schedules import learning_rate
 
 _LIVE_SHARE = 0.7  # above this share of used rows the whole embedding is trained as it is
+_FIRST_SCALE = 2.0**15  # fp16: the factor on the mean loss that training starts with
 _SCALE_GROWTH_STEPS = 2000  # fp16: steps without overflow before the loss scale doubles (Micikevicius et al. 2018)
 
 
@@ -40,7 +41,7 @@ class Progress:
     rows: int = 0
     tokens: int = 0
     seconds: float = 0.0
-    loss_scale: float = 1.0
+    loss_scale: float = 1.0  # of the sum of a step's losses
     steps_since_overflow: int = 0
     unused_row_decay: float = 1.0
     best_step: int | None = None
@@ -56,20 +57,35 @@ class Progress:
 
 @dataclass(frozen=True)
 class State:
-    """A moment of training as it is saved: tensors, and values that JSON can hold."""
+    """A moment of training as it is saved: tensors, and values that JSON can hold.
+
+    last:       training has ended
+    broken_off: it was interrupted
+    """
 
     tensors: Mapping[str, Tensor]
     values: Mapping[str, Any]
+    last: bool = False
+    broken_off: bool = False
 
 
 class Stepper:
     """Takes optimizer steps of one model over one plan."""
 
     def __init__(
-        self, model: BertModel, plan: BatchPlan, loss: LossFunction, options: FitOptions, precision: Precision
+        self,
+        model: EncoderModel,
+        plan: Plan,
+        loss: LossFunction,
+        options: FitOptions,
+        precision: Precision,
+        processes: Processes = ALONE,
     ) -> None:
         self.model, self.plan, self.loss, self.options, self.precision = model, plan, loss, options, precision
-        self.progress = Progress(loss_scale=2.0**15 if precision.name == "fp16" else 1.0)
+        self.processes = processes
+        self.progress = Progress()
+        if precision.name == "fp16":  # a step has about as many targets as rows, or more; a power of two rounds nothing
+            self.progress.loss_scale = _FIRST_SCALE / 2 ** (plan.batch_size - 1).bit_length()
         self.best: list[Tensor] | None = None
         model.encoder.recompute = options.recompute
         self._narrow_embedding()
@@ -81,7 +97,7 @@ class Stepper:
         """Train only the used rows of the word embedding, where that saves something."""
         embeddings = self.model.encoder.embeddings
         frozen = -1 in parse_freeze(self.options.freeze, self.model.config.num_hidden_layers)
-        used = self.plan.rows.used_ids
+        used = self.plan.used_ids
         if not frozen and len(used) <= _LIVE_SHARE * self.model.config.vocab_size:
             assert isinstance(embeddings.word, nn.Embedding)
             embeddings.word = LiveRows(embeddings.word, used)
@@ -92,68 +108,77 @@ class Stepper:
         return word if isinstance(word, LiveRows) else None
 
     def take(self) -> None:
-        """One optimizer step. Raises `TrainingError` when its loss is not finite; the weights are then as before."""
+        """One optimizer step. Raises `TrainingError` before the update for a loss or gradient that is not finite."""
         progress = self.progress
-        total, count, tokens = 0.0, 0.0, 0
-        parts: dict[str, float] = {}
+        sums: dict[str, Tensor] = {}
+        tokens = 0
         self.optimizer.begin()
         with self.precision.compute():
-            for index, rows in enumerate(self.plan.passes(progress.step)):
-                batch = move(self.plan.rows.batch(rows), self.precision.device)
-                self.model.encoder.noise.seed(self.options.seed, progress.step, index)
+            for index, packed in enumerate(self.plan.batches(progress.step)):
+                batch = packed.to(self.precision.device)
+                place = index * self.processes.number + self.processes.rank
+                self.model.encoder.noise.seed(self.options.seed, progress.step, place)
                 loss = self.loss(self.model, batch)
                 (loss.sum * progress.loss_scale).backward()  # type: ignore[no-untyped-call]
                 self.optimizer.collect(first=index == 0)
-                total += loss.sum.item()
-                count += float(loss.count)
                 tokens += len(batch.ids)
-                for name, (part_sum, part_count) in loss.parts.items():
-                    parts[name] = parts.get(name, 0.0) + float(part_sum)
-                    parts[name + ".count"] = parts.get(name + ".count", 0.0) + float(part_count)
+                for name, value in loss.measured().items():
+                    sums[name] = sums[name] + value if name in sums else value
+        # One look at the device a step, since each waits until all that was asked of it is computed.
+        self.optimizer.add_up(self.processes)
+        sums["tokens"] = torch.tensor(float(tokens), device=self.precision.device)
+        totals = torch.stack(list(sums.values()))
+        self.processes.add_up(totals)
+        *values, scaled_norm = torch.cat([totals, self.optimizer.norm()[None]]).tolist()
+        measured = dict(zip(sums, values, strict=True))
+        total, count = measured["loss"], measured["loss.count"]
         if not math.isfinite(total):
             raise TrainingError(
                 f"the loss is {total} at step {progress.step + 1}: training stopped before the update; "
                 f"try a smaller --lr (it is {self.options.lr:g}), a longer --warmup, or --precision fp32"
             )
         divisor = max(count, 1e-12) * progress.loss_scale
-        norm = self.optimizer.norm() / divisor
+        norm = scaled_norm / divisor
         lr = learning_rate(self.options, progress.step, self.expected_steps())
-        if self._scaled_well(norm):
+        if self._scaled_well(norm, count):
             self.optimizer.step(lr, divisor=divisor, norm=norm)
             progress.updates += 1
             if self.live_rows is not None:
                 self._decay_unused_rows(lr)
         progress.step += 1
-        progress.rows += len(self.plan.step_rows(progress.step - 1))
-        progress.tokens += tokens
+        progress.rows += self.plan.num_rows(progress.step - 1)
+        progress.tokens += int(measured["tokens"])
         interval = progress.interval
-        for name, value in {"loss": total, "loss.count": count, "tokens": tokens, "steps": 1, **parts}.items():
-            interval[name] = interval.get(name, 0.0) + value
+        for name, number in measured.items():
+            interval[name] = interval.get(name, 0.0) + number
         interval["lr"] = lr
-        interval["gradient_norm"] = float(norm)
+        interval["gradient_norm"] = norm
 
     def count_seconds(self, seconds: float) -> None:
-        """Add the time of a step to the clock of training."""
+        """Add the time of a step to the clock of training, which is the same for all processes."""
+        seconds = self.processes.of_first(seconds)
         self.progress.seconds += seconds
         self.progress.interval["seconds"] = self.progress.interval.get("seconds", 0.0) + seconds
 
-    def _scaled_well(self, norm: Tensor) -> bool:
-        """False when fp16 gradients overflowed: the step is skipped and the scale halved."""
-        if self.precision.name != "fp16":
-            if not bool(torch.isfinite(norm)):
-                raise TrainingError(
-                    f"the gradient is not finite at step {self.progress.step + 1}: training stopped before the "
-                    f"update; try a smaller --lr (it is {self.options.lr:g})"
-                )
+    def _scaled_well(self, norm: float, count: float) -> bool:
+        """False when fp16 gradients overflowed: the step is skipped and the scale halved.
+
+        Raises `TrainingError` where no scale would help, since even the gradient of the mean loss itself is not finite.
+        """
+        progress, fp16 = self.progress, self.precision.name == "fp16"
+        if math.isfinite(norm):
+            progress.steps_since_overflow += 1
+            if fp16 and progress.steps_since_overflow % _SCALE_GROWTH_STEPS == 0:
+                progress.loss_scale *= 2
             return True
-        if not bool(torch.isfinite(norm)):
-            self.progress.loss_scale /= 2
-            self.progress.steps_since_overflow = 0
+        if fp16 and progress.loss_scale * max(count, 1.0) >= 2:
+            progress.loss_scale /= 2
+            progress.steps_since_overflow = 0
             return False
-        self.progress.steps_since_overflow += 1
-        if self.progress.steps_since_overflow % _SCALE_GROWTH_STEPS == 0:
-            self.progress.loss_scale *= 2
-        return True
+        raise TrainingError(
+            f"the gradient is not finite at step {progress.step + 1}: training stopped before the update; "
+            f"try a smaller --lr (it is {self.options.lr:g}){', or --precision fp32' if fp16 else ''}"
+        )
 
     def _decay_unused_rows(self, lr: float) -> None:
         assert self.live_rows is not None
@@ -163,15 +188,11 @@ class Stepper:
 
     def expected_steps(self) -> float:
         """How many steps there will be in all, as far as that is known now; at least one more."""
-        options, progress = self.options, self.progress
-        planned = options.planned_steps(self.plan.steps_per_epoch)
-        expected = [float("inf") if planned is None else float(planned)]
-        if options.tokens is not None:
-            expected.append(options.tokens / (self.plan.row_tokens.mean() * self.plan.batch_size))
-        if options.minutes is not None and progress.seconds:
-            expected.append(progress.step * 60 * options.minutes / progress.seconds)
+        plan, progress = self.plan, self.progress
+        pace = progress.seconds / max(1, progress.step)
+        expected = self.options.expected_steps(plan.steps_per_epoch, plan.tokens_per_epoch, pace)
         soonest = progress.step + 1.0
-        return soonest if math.isinf(min(expected)) else max(min(expected), soonest)
+        return soonest if math.isinf(expected) else max(expected, soonest)
 
     def stop_reached(self) -> str:
         """Why training is over, or an empty string."""
@@ -187,19 +208,21 @@ class Stepper:
             return f"{options.minutes:g} minutes"
         return ""
 
+    def agree(self, stopped: str) -> str:
+        """Why training is over, or an empty string: over for all processes as soon as it is for the first."""
+        over = self.processes.of_first(float(bool(stopped))) > 0
+        return (stopped or "the first process stopped") if over else ""
+
     def end_interval(self) -> dict[str, Any]:
         """The log's line of the steps since the last one."""
         interval, progress = self.progress.interval, self.progress
-        named = {
-            name.removesuffix(".count"): interval[name.removesuffix(".count")] / value
-            for name, value in interval.items()
-            if name.endswith(".count") and value
-        }
+        counts = {name.removesuffix(".count"): count for name, count in interval.items() if name.endswith(".count")}
         progress.interval = {}
         return {
             "step": progress.step,
+            "planned_steps": progress.step if self.stop_reached() else math.ceil(self.expected_steps()),
             "epoch": round(progress.step / self.plan.steps_per_epoch, 4),
-            **named,
+            **{name: interval[name] / count if count else math.nan for name, count in counts.items()},
             "lr": interval["lr"],
             "gradient_norm": interval["gradient_norm"],
             "tokens_per_second": interval["tokens"] / interval["seconds"],
@@ -213,11 +236,11 @@ class Stepper:
         if self.options.keep_best:
             self.best = self.optimizer.snapshot()
 
-    def state(self) -> State:
+    def state(self, *, last: bool = False, broken_off: bool = False) -> State:
         """This moment, to go on from later. Its tensors are in use: copy them before the next step."""
         tensors = self.optimizer.state()
         tensors |= {f"best.{index}": weights for index, weights in enumerate(self.best or [])}
-        return State(tensors, asdict(self.progress))
+        return State(tensors, asdict(self.progress), last, broken_off)
 
     def restore(self, state: State) -> None:
         """Go on from a saved moment."""
@@ -240,15 +263,3 @@ class Stepper:
         self.optimizer.release()
         if self.live_rows is not None:
             self.model.encoder.embeddings.word = self.live_rows.whole()
-
-
-def move(batch: Batch, device: torch.device) -> Batch:
-    """The batch on ``device``; lengths stay on the CPU, where the layout is planned."""
-    if device.type == "cpu":
-        return batch
-    return Batch(
-        batch.ids.to(device, non_blocking=True),
-        batch.segments.to(device, non_blocking=True),
-        batch.lengths,
-        {name: values.to(device, non_blocking=True) for name, values in batch.targets.items()},
-    )

@@ -1,0 +1,1 @@
+"""Tokens to instances: sources of documents, sentences, shards on disk, sentence pairs and masking."""

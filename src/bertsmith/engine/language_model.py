@@ -1,0 +1,220 @@
+"""A model of pretraining with its tokenizer: what guesses at hidden tokens.
+
+Enters: a folder, ours or a published one, or a hub name; or a configuration, for a model that is yet to learn. Leaves:
+guesses, and a folder again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bertsmith.checkpoint import (
+    Checkpoint,
+    Differences,
+    describe_head,
+    load_weights,
+    pretraining_kind_of,
+    read_checkpoint,
+    resolve,
+    save_checkpoint,
+    to_published,
+)
+from bertsmith.errors import CheckpointError, DataError
+from bertsmith.model.batch import Batch
+from bertsmith.model.config import BertConfig
+from bertsmith.model.heads import PretrainingKind
+from bertsmith.model.pretraining import PretrainingModel
+from bertsmith.text import Tokenizer
+from bertsmith.training.options import PrecisionName
+from bertsmith.training.precision import Precision, choose_device, choose_precision
+
+_TIED = "cls.predictions.decoder."  # older files keep the last matrix and its bias a second time
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A token that may stand at a [MASK].
+
+    text: the whole text with it in place; of several [MASK]s the others are as they were
+    """
+
+    token: str
+    probability: float
+    text: str
+
+
+@dataclass
+class LanguageModel:
+    """A model that guesses hidden tokens.
+
+    model:       encoder and head
+    tokenizer:   of the model's vocabulary
+    precision:   number format and device it computes in
+    differences: how the checkpoint it was loaded from differs from the model
+    """
+
+    model: PretrainingModel
+    tokenizer: Tokenizer
+    precision: Precision
+    differences: Differences = field(default_factory=Differences)
+
+    @classmethod
+    def open(cls, name: str | Path, *, device: str = "auto", precision: PrecisionName = "fp32") -> LanguageModel:
+        """The model of a checkpoint that has a head for tokens: one of ours, or a published one.
+
+        Raises `CheckpointError` for any other, for missing tensors and for damaged files.
+        """
+        checkpoint = read_checkpoint(resolve(name))
+        kind = pretraining_kind_of(checkpoint.config)
+        if kind is None or kind == "next_sentence":
+            raise CheckpointError(
+                f"{checkpoint.folder}: has no head that guesses tokens ({', '.join(_architectures(checkpoint))}); "
+                f"pretrain one with: bertsmith pretrain --model {checkpoint.folder} --corpus CORPUS --out FOLDER"
+            )
+        opened = cls._build(checkpoint, kind, seed=0, device=device, precision=precision)
+        opened.differences.refuse(checkpoint.folder)
+        return opened
+
+    @classmethod
+    def start(
+        cls,
+        origin: BertConfig | str | Path,
+        tokenizer: Tokenizer,
+        kind: PretrainingKind,
+        *,
+        seed: int,
+        dropout: float | None = None,
+        device: str = "auto",
+        precision: PrecisionName = "auto",
+    ) -> LanguageModel:
+        """A model to be trained: from random weights of a configuration, or going on from a checkpoint's encoder.
+
+        dropout: everywhere in the model, in place of what the configuration says
+
+        Raises `CheckpointError` for a checkpoint that is damaged, or whose tokenizer is another than ``tokenizer``.
+        """
+        if isinstance(origin, BertConfig):
+            chosen = choose_precision(precision, choose_device(device))
+            config = _with_dropout(origin, dropout)
+            model = PretrainingModel(config, kind, torch.Generator().manual_seed(seed))
+            model.to(chosen.device).eval()
+            return cls(model, tokenizer, chosen)
+        checkpoint = read_checkpoint(resolve(origin))
+        started = cls._build(checkpoint, kind, seed=seed, dropout=dropout, device=device, precision=precision)
+        if started.tokenizer.fingerprint != tokenizer.fingerprint:
+            raise CheckpointError(
+                f"{checkpoint.folder}: its tokenizer is not the one the corpus was prepared with; prepare the corpus "
+                f"with --tokenizer {checkpoint.folder}"
+            )
+        started.differences.of_encoder().refuse(checkpoint.folder)
+        return started
+
+    @classmethod
+    def _build(
+        cls,
+        checkpoint: Checkpoint,
+        kind: PretrainingKind,
+        *,
+        seed: int,
+        dropout: float | None = None,
+        device: str,
+        precision: PrecisionName,
+    ) -> LanguageModel:
+        published = BertConfig.from_dict(checkpoint.config, where=str(checkpoint.folder / "config.json"))
+        config = _with_dropout(published, dropout)
+        tokenizer = Tokenizer.from_folder(checkpoint.folder)
+        checkpoint.check_vocabulary(tokenizer.vocab_size)
+        model = PretrainingModel(config, kind, torch.Generator().manual_seed(seed))
+        weights = dict(checkpoint.weights)
+        for name, twin in (("weight", "bert.embeddings.word_embeddings.weight"), ("bias", "cls.predictions.bias")):
+            copy = weights.pop(_TIED + name, None)
+            if copy is not None and not torch.equal(copy, weights.setdefault(twin, copy)):
+                raise CheckpointError(
+                    f"{checkpoint.folder}: {_TIED}{name} is not {twin}; only models whose last matrix is the word "
+                    f"embedding can be opened"
+                )
+        differences = load_weights(model, weights, kind)
+        chosen = choose_precision(precision, choose_device(device))
+        model.to(chosen.device).eval()
+        return cls(model, tokenizer, chosen, differences)
+
+    @torch.inference_mode()
+    def fill(self, text: str, *, top: int = 5) -> list[list[Guess]]:
+        """For each [MASK] of a text its most probable tokens, best first.
+
+        Raises `DataError` for a text without a [MASK], or one longer than the model reads.
+
+        >>> model.fill("the capital of france is [MASK].")[0][0].token         # doctest: +SKIP
+        'paris'
+        """
+        encoded = self.tokenizer.encode([text])
+        limit = self.model.config.max_position_embeddings
+        if len(encoded.ids) > limit:
+            raise DataError(f"the text has {len(encoded.ids)} tokens, and the model reads {limit}; give a shorter one")
+        places = np.flatnonzero(encoded.ids == self.tokenizer.mask_id)
+        if not len(places):
+            raise DataError(f"no [MASK] in {text[:60]!r}; write [MASK] where a token is to be guessed")
+        with self.precision.compute():
+            tokens = self.model(_on_device(encoded.ids, self.precision.device)).tokens
+        assert tokens is not None
+        chances, ids = tokens[torch.from_numpy(places)].float().softmax(-1).topk(min(top, tokens.shape[-1]))
+        return [
+            [
+                Guess(self.tokenizer.vocabulary[token], chance, self._filled(encoded.ids, place, token))
+                for chance, token in zip(chances[row].tolist(), ids[row].tolist(), strict=True)
+            ]
+            for row, place in enumerate(places.tolist())
+        ]
+
+    def _filled(self, ids: np.ndarray[Any, np.dtype[np.int32]], place: int, token: int) -> str:
+        filled = ids.copy()
+        filled[place] = token
+        return self.tokenizer.decode(filled[1:-1], skip_special=False)
+
+    def save(
+        self, folder: str | Path, *, record: Mapping[str, Any] | None = None, files: Mapping[str, str] | None = None
+    ) -> None:
+        """Write the checkpoint: a folder that transformers opens. ``record`` is what ``bertsmith.json`` keeps."""
+        kind = self.model.head_kind
+        save_checkpoint(
+            Path(folder),
+            config=describe_head(self.model.config.to_dict(), kind),
+            weights=to_published(self.model.state_dict(), kind),
+            tokenizer_save=lambda place: self.tokenizer.save(
+                place, max_length=self.model.config.max_position_embeddings
+            ),
+            task=record,
+            files=files,
+        )
+
+    @property
+    def news(self) -> list[str]:
+        """What a person should know of how the checkpoint and the model differ, a line each."""
+        return self.differences.news
+
+    @property
+    def num_parameters(self) -> int:
+        """Weights of encoder and head."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+
+def _with_dropout(config: BertConfig, rate: float | None) -> BertConfig:
+    if rate is None:
+        return config
+    return dataclasses.replace(config, hidden_dropout_prob=rate, attention_probs_dropout_prob=rate)
+
+
+def _on_device(ids: np.ndarray[Any, np.dtype[np.int32]], device: torch.device) -> Batch:
+    held = torch.from_numpy(ids.astype(np.int64)).to(device)
+    return Batch(held, torch.zeros_like(held), torch.tensor([len(held)]))
+
+
+def _architectures(checkpoint: Checkpoint) -> Sequence[str]:
+    return checkpoint.config.get("architectures") or ["no head"]

@@ -1,0 +1,125 @@
+"""One training from start to end, as stages run it: the loop, with its log, its evaluations and its states.
+
+Enters: a `Phase`: what is trained on what, by which loss. Leaves: a trained model. Fine-tuning, its refit and
+pretraining are phases.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from bertsmith.errors import TrainingError
+from bertsmith.model.heads import EncoderModel
+from bertsmith.report.log import RunLog
+from bertsmith.report.progress import TrainingProgress
+from bertsmith.stages.run_folder import RunFolder
+from bertsmith.training import Evaluation, FitOptions, FitResult, LossFunction, Plan, Precision, State, fit
+from bertsmith.training.processes import ALONE, Processes
+
+SECONDS_BETWEEN_SAVES = 30.0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One training from start to end; a run with ``--refit`` has two.
+
+    name:      of the folder of its state
+    model:     is trained in place
+    identity:  what must be the same when it is resumed
+    evaluate:  scores the model on the way, or ``None``
+    logged:    its steps and scores are those of ``log.jsonl``
+    followed:  another phase comes after it, and starts from what it came to
+    processes: that train it together; the first of them writes the files and talks to the user
+    """
+
+    name: str
+    model: EncoderModel
+    plan: Plan
+    loss: LossFunction
+    options: FitOptions
+    precision: Precision
+    identity: Mapping[str, Any]
+    evaluate: Callable[[], Evaluation] | None = None
+    logged: bool = False
+    followed: bool = False
+    processes: Processes = ALONE
+
+
+def run_phase(
+    phase: Phase,
+    folder: RunFolder,
+    console: Console,
+    *,
+    resume: bool,
+    interrupted: Callable[[], bool] | None = None,
+) -> FitResult:
+    """Train from the start, or with ``resume`` from the state that was saved last.
+
+    Raises `TrainingError` where the loss or the weights are no longer finite.
+    """
+    state = folder.load_state(phase.name, phase.identity) if resume else None
+    if resume:
+        told = f"resuming at step {state.values['step']:,}" if state else "no state was saved yet: starting from step 0"
+        console.print(told)
+    with ExitStack() as stack:
+        listeners: list[Callable[[dict[str, Any]], None]] = []
+        if phase.processes.first:
+            listeners.append(stack.enter_context(TrainingProgress(console=console)).log)
+            if phase.logged:
+                resume_at = state.values["step"] if state else None
+                listeners.append(stack.enter_context(RunLog(folder.path, resume_at=resume_at)).log)
+
+        def tell(record: dict[str, Any]) -> None:
+            for listener in listeners:
+                listener(record)
+
+        result = fit(
+            phase.model,
+            phase.plan,
+            phase.loss,
+            phase.options,
+            phase.precision,
+            state=state,
+            evaluate=phase.evaluate if phase.processes.first else None,
+            save=_saver(folder, phase) if phase.processes.first else None,
+            log=tell,
+            interrupted=interrupted,
+            processes=phase.processes,
+        )
+    check_weights(phase.model, phase.options)
+    return result
+
+
+def check_weights(model: EncoderModel, options: FitOptions) -> None:
+    """Raise `TrainingError` for weights that the last step made infinite: no loss of a next step would tell."""
+    for name, weights in model.named_parameters():
+        if not bool(torch.isfinite(weights).all()):
+            raise TrainingError(
+                f"the weights {name} are not finite after the last step: the model is not kept; try a smaller --lr "
+                f"(it is {options.lr:g}) or a longer --warmup"
+            )
+
+
+def _saver(folder: RunFolder, phase: Phase) -> Callable[[State], None]:
+    """Keeps the state of a phase: whenever asked to with ``--save-every``, else every half minute at most.
+
+    Saving takes about a second, and the epochs of a small file may be shorter than that. The last state of a phase that
+    was broken off, or that another follows, is kept in any case: what comes next depends on where this one ended.
+    """
+    saved = time.monotonic()
+
+    def save(state: State) -> None:
+        nonlocal saved
+        due = phase.options.save_every or time.monotonic() - saved >= SECONDS_BETWEEN_SAVES
+        if due or state.broken_off or (state.last and phase.followed):
+            folder.save_state(state, phase.name, phase.identity)
+            saved = time.monotonic()
+
+    return save
