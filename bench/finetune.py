@@ -6,7 +6,8 @@ Three loops train the starter encoder on CoLA, 32 sentences a step, each in a pr
 others work; they take turns, a block of steps each, so that a machine that slows down slows all of them.
 
     tutorial   the loop of the well-known CoLA tutorial: padded to 64, fp32, AdamW as it comes
-    best       transformers at its best here: padded to the longest of the batch, bf16 autocast, fused AdamW
+    best       transformers at its best here: padded to the longest of the batch, fused AdamW, and bf16 autocast where
+               the processor has bf16
     bertsmith  `fit` with its defaults
 
 Printed: milliseconds a step (median over rounds) and the ratio to ours, round by round. No loop is charged for
@@ -16,16 +17,14 @@ tokenizing; all are charged for making batches.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+import turns
 
 if TYPE_CHECKING:
     from bertsmith.training.step import Stepper
@@ -40,67 +39,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--loop", choices=list(LOOPS), help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.loop:
-        serve(given.loop, given.data)
-    else:
-        compare(given.data, given.rounds)
+    if not given.loop:
+        turns.compare(__file__, ["--data", str(given.data)], LOOPS, ours="bertsmith", rounds=given.rounds)
+        return
 
+    def make_step() -> Callable[[], None]:
+        ids, labels = read(given.data)
+        if given.loop == "bertsmith":
+            return make_stepper(ids, labels).take
+        return transformers_step(ids, labels, best=given.loop == "best")
 
-def compare(data: Path, rounds: int) -> None:
-    """Let the loops take turns, and print what each took."""
-    import bertsmith  # noqa: F401  (sets how long threads spin, which all loops inherit: it speeds up the peers too)
-
-    workers = {
-        loop: subprocess.Popen(
-            [sys.executable, __file__, "--loop", loop, "--data", str(data)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        )
-        for loop in LOOPS
-    }
-    for loop in LOOPS:  # two blocks each that do not count: caches fill, kernels are made
-        for _ in range(4 if loop == "bertsmith" else 2):
-            ask(workers[loop])
-    times: dict[str, list[float]] = {loop: [] for loop in LOOPS}
-    for _ in range(rounds):
-        for loop in LOOPS:
-            times[loop].append(ask(workers[loop]))
-    for worker in workers.values():
-        assert worker.stdin is not None
-        worker.stdin.close()
-        worker.wait()
-    print(f"{'loop':<10} {'ms a step':>10} {'range':>15} {'ratio':>7} {'range':>13}")
-    for loop, taken in times.items():
-        ratios = np.array(taken) / np.array(times["bertsmith"])
-        print(
-            f"{loop:<10} {1000 * np.median(taken):>10.1f} {1000 * min(taken):>7.1f}-{1000 * max(taken):<7.1f} "
-            f"{np.median(ratios):>7.2f} {ratios.min():>6.2f}-{ratios.max():<6.2f}"
-        )
-
-
-def ask(worker: subprocess.Popen[str]) -> float:
-    """Seconds a step of one more block."""
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    worker.stdin.write("go\n")
-    worker.stdin.flush()
-    return float(json.loads(worker.stdout.readline()))
-
-
-def serve(loop: str, data: Path) -> None:
-    """Run blocks of a loop, one for each line on standard input."""
-    import torch
-
-    torch.set_num_threads(os.cpu_count() or 1)
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print goes to standard error
-    ids, labels = read(data)
-    steps = (bertsmith_blocks if loop == "bertsmith" else transformers_blocks)(loop, ids, labels)
-    for _ in sys.stdin:
-        answers.write(json.dumps(next(steps) / LOOPS[loop]) + "\n")
-        answers.flush()
+    turns.serve(make_step, LOOPS[given.loop])
 
 
 def read(data: Path) -> tuple[list[list[int]], list[int]]:
@@ -115,50 +64,38 @@ def read(data: Path) -> tuple[list[list[int]], list[int]]:
     return ids, [int(rows[i][1]) for i in order]
 
 
-def transformers_blocks(loop: str, ids: list[list[int]], labels: list[int]) -> Iterator[float]:
-    """Seconds of one block of a transformers loop after another."""
-    import contextlib
-
+def transformers_step(ids: list[list[int]], labels: list[int], *, best: bool) -> Callable[[], None]:
+    """A step of a transformers loop."""
     import torch
     from transformers import BertForSequenceClassification
 
     from bertsmith.checkpoint import resolve
+    from bertsmith.training.precision import cpu_has_bf16
 
-    best = loop == "best"
     model = BertForSequenceClassification.from_pretrained(resolve("starter"), num_labels=2).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-5, eps=1e-8, fused=best)
     scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, 4 * len(ids) // BATCH)
     batches = shuffled_batches(len(ids))
-    while True:
-        started = time.perf_counter()
-        for _ in range(LOOPS[loop]):
-            rows = next(batches)
-            width = max(len(ids[row]) for row in rows) if best else 64
-            tokens = torch.zeros(len(rows), width, dtype=torch.long)
-            mask = torch.zeros(len(rows), width, dtype=torch.long)
-            for place, row in enumerate(rows):
-                tokens[place, : len(ids[row])] = torch.tensor(ids[row])
-                mask[place, : len(ids[row])] = 1
-            targets = torch.tensor([labels[row] for row in rows])
-            model.zero_grad()
-            with torch.autocast("cpu", torch.bfloat16) if best else contextlib.nullcontext():
-                loss = model(tokens, attention_mask=mask, labels=targets).loss
-            loss.item()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            scheduler.step()
-        yield time.perf_counter() - started
 
+    def step() -> None:
+        rows = next(batches)
+        width = max(len(ids[row]) for row in rows) if best else 64
+        tokens = torch.zeros(len(rows), width, dtype=torch.long)
+        mask = torch.zeros(len(rows), width, dtype=torch.long)
+        for place, row in enumerate(rows):
+            tokens[place, : len(ids[row])] = torch.tensor(ids[row])
+            mask[place, : len(ids[row])] = 1
+        targets = torch.tensor([labels[row] for row in rows])
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=best and cpu_has_bf16()):
+            loss = model(tokens, attention_mask=mask, labels=targets).loss
+        loss.item()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
 
-def bertsmith_blocks(loop: str, ids: list[list[int]], labels: list[int]) -> Iterator[float]:
-    """Seconds of one block of our loop after another."""
-    stepper = make_stepper(ids, labels)
-    while True:
-        started = time.perf_counter()
-        for _ in range(LOOPS[loop]):
-            stepper.take()
-        yield time.perf_counter() - started
+    return step
 
 
 def make_stepper(ids: list[list[int]], labels: list[int]) -> Stepper:

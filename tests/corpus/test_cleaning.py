@@ -1,26 +1,23 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 
 import numpy as np
 import pytest
 
 from bertsmith.corpus.cleaning import (
     BANDS,
-    DUPLICATES,
-    NEAR_DUPLICATES,
+    NUM_KEYS,
     RECENT,
     ROWS,
     RUN,
-    SHORT,
-    Cleaner,
     CleaningOptions,
+    Duplicates,
     SeenKeys,
     band_keys,
+    document_keys,
     run_hashes,
 )
-from bertsmith.corpus.documents import Document
 from bertsmith.errors import SettingsError
 
 WORDS = [
@@ -32,37 +29,34 @@ def text(seed: int, length: int = 400) -> str:
     return " ".join(random.Random(seed).choices(WORDS, k=length))
 
 
-def document(text: str) -> Document:
-    return Document([text], False, "here")
+def kept(duplicates: Duplicates, texts: list[str]) -> list[bool]:
+    """Which of the texts repeat none before."""
+    seen, found = SeenKeys(), []
+    for one in texts:
+        keys = document_keys(one, duplicates)
+        assert keys.shape == (NUM_KEYS[duplicates],)
+        found.append(not seen.has_any(keys))
+        if found[-1]:
+            seen.add(keys)
+    return found
 
 
-def kept(options: CleaningOptions, texts: list[str]) -> tuple[list[bool], Counter[str]]:
-    cleaner, counts = Cleaner(options), Counter[str]()
-    return [cleaner.keeps(document(one), counts) for one in texts], counts
-
-
-def test_exact_duplicates_are_dropped_and_counted() -> None:
+def test_exact_duplicates_are_found() -> None:
     texts = ["One.", "Two.", "One.", "one."]
-    assert kept(CleaningOptions(duplicates="exact"), texts) == ([True, True, False, True], {DUPLICATES: 1})
-    assert kept(CleaningOptions(), texts) == ([True] * 4, {})
+    assert kept("exact", texts) == [True, True, False, True]
+    assert kept("keep", texts) == [True] * 4
 
 
-def test_short_documents_are_dropped_and_counted() -> None:
-    assert kept(CleaningOptions(min_characters=5), ["One.", "Three."]) == ([False, True], {SHORT: 1})
-
-
-def test_near_duplicates_are_dropped_and_counted() -> None:
+def test_near_duplicates_are_found() -> None:
     first = text(0)
     near = first.replace(WORDS[0], WORDS[0], 1).upper().replace(" ", ", ", 50) + " one more word"
-    other = text(1)
-    found = kept(CleaningOptions(duplicates="near"), [first, near, other, "One.", "One.", "Two."])
-    assert found == ([True, False, True, True, False, True], {NEAR_DUPLICATES: 2})
+    found = kept("near", [first, near, text(1), "One.", "One.", "Two."])
+    assert found == [True, False, True, True, False, True]
 
 
 def test_near_duplicates_in_chinese() -> None:
     first = "".join(random.Random(0).choices("天地人你我他这那有无大小来去上下左右东西", k=200))
-    found, _ = kept(CleaningOptions(duplicates="near"), [first, first[:-5], first[::-1]])
-    assert found == [True, False, True]
+    assert kept("near", [first, first[:-5], first[::-1]]) == [True, False, True]
 
 
 def test_hashes_are_of_the_runs_of_letters() -> None:
@@ -92,17 +86,6 @@ def test_bands_find_near_texts_as_often_as_they_should() -> None:
         assert abs(np.mean(found) - np.mean(expected)) < 0.12  # three standard deviations of a hundred texts
 
 
-def test_a_cleaner_goes_on_from_where_another_was() -> None:
-    options = CleaningOptions(duplicates="near")
-    texts = [text(number % 70) for number in range(100)]
-    whole, _ = kept(options, texts)
-    first, second = Cleaner(options), Counter[str]()
-    begun = [first.keeps(document(one), second) for one in texts[:50]]
-    again = Cleaner(options, first.seen)
-    assert begun + [again.keeps(document(one), second) for one in texts[50:]] == whole
-    assert np.array_equal(again.seen, np.unique(again.seen))
-
-
 def test_seen_keys_are_a_set_of_8_bytes_a_key() -> None:
     generator = np.random.default_rng(0)
     keys = generator.integers(0, 1 << 64, 4 * RECENT + 100, dtype=np.uint64)
@@ -113,7 +96,9 @@ def test_seen_keys_are_a_set_of_8_bytes_a_key() -> None:
         seen.add(chunk)
     assert all(seen.has_any(keys[place : place + 1]) for place in range(0, len(keys), 97))
     assert not seen.has_any(keys + np.uint64(1))
-    assert np.array_equal(seen.all(), np.sort(keys))
+    again = SeenKeys(keys)
+    assert all(again.has_any(keys[place : place + 1]) for place in range(0, len(keys), 97))
+    assert not again.has_any(keys + np.uint64(1))
     assert sum(run.nbytes for run in seen._runs) <= 8 * len(keys)
     assert len(seen._runs) < 4
 

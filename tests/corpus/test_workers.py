@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import string
 import subprocess
@@ -88,6 +89,19 @@ def test_a_process_that_is_killed_is_told_in_one_line() -> None:
 
     with team(1) as one, pytest.raises(SettingsError, match=r"a worker process was killed.*fewer --workers"):
         list(one.encode(blocks()))
+
+
+def test_an_interruption_is_for_the_parent_alone() -> None:
+    """Also while they start."""
+    with team(2) as two:
+        children = set(multiprocessing.active_children())
+        assert len(children) == 2
+        for child in children:
+            assert child.pid is not None
+            os.kill(child.pid, signal.SIGINT)
+        found = list(two.encode((documents(["a"]), number) for number in range(9)))
+        assert [number for _, number in found] == list(range(9))
+        assert set(multiprocessing.active_children()) == children
 
 
 PARENT = """

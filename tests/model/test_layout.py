@@ -39,7 +39,7 @@ def test_every_sequence_stands_in_one_row_of_one_group(lengths: list[int]) -> No
     tokens = layout.fill(torch.arange(sum(lengths)))
     seen = []
     for (part, real), group in zip(real_places(layout, tokens[:, None]), layout.groups, strict=True):
-        assert part[:, 0, 0].tolist() == layout.starts[group.rows].tolist()
+        assert part[:, 0, 0].tolist() == layout.starts[group.rows.numpy()].tolist()
         for row, mask in zip(part[:, :, 0], real, strict=True):
             length = int(mask.sum())
             assert mask[:length].all()  # padding stands at the end

@@ -101,7 +101,7 @@ def test_a_shorter_length_is_taken(model_folder: Folder, tmp_path: Path, capsys:
     path.write_text("text\tlabel\nthe cat sat\tgood\na\tbad\n")
     evaluate(EvaluateSettings(str(model_folder("classify")), str(path), json=True, max_length=4))
     assert capsys.readouterr().err == "note: 1 example cut to 4 tokens\n"
-    with pytest.raises(SettingsError, match="--max-length is 65, and .* has positions for 64 tokens; give 64 or less"):
+    with pytest.raises(SettingsError, match=r"--max-length is 65, and .* has positions for 64 tokens; give 64 or less"):
         evaluate(EvaluateSettings(str(model_folder("classify")), str(path), max_length=65))
 
 

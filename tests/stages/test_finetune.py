@@ -395,6 +395,30 @@ def test_a_classifier_of_transformers_answers_and_is_tuned_further(
     torch.testing.assert_close(tensors(tmp_path / "further"), tensors(folder), atol=1e-6, rtol=0)
 
 
+def test_a_pickled_classifier_of_old_names_answers_and_is_tuned_further(
+    trained: Callable[[str], tuple[Path, TaskModel]], made: dict[str, tuple[Path, Path]], tmp_path: Path
+) -> None:
+    """As BERT was first published: one pytorch_model.bin, LayerNorms with gamma and beta, heads of pretraining."""
+    source, model = trained("classify")
+    old = tmp_path / "old"
+    old.mkdir()
+    for name in ("config.json", "vocab.txt"):
+        (old / name).write_bytes((source / name).read_bytes())
+    weights = tensors(source)
+    renamed = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): tensor
+        for name, tensor in weights.items()
+    }
+    assert sum(name.endswith(("gamma", "beta")) for name in renamed) == 2 * 5
+    torch.save({**renamed, "cls.seq_relationship.bias": torch.zeros(2)}, old / "pytorch_model.bin")
+
+    inputs = ["the cat was good", "the film was sad in the park"]
+    assert bertsmith.load(old, precision="auto").predict(inputs) == model.predict(inputs)
+    tuned = tune(made["classify"][0], tmp_path / "further", old, freeze="encoder", lr=1e-12, validation=0)
+    assert tuned.news == ["not used from the checkpoint: cls.seq_relationship.bias"]
+    torch.testing.assert_close(tensors(tmp_path / "further"), weights, atol=1e-6, rtol=0)
+
+
 # The same seed, the same bytes
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from bertsmith.errors import DataError, count
 from bertsmith.settings import from_flat
 from bertsmith.stages.finetune_settings import FinetuneSettings
 from bertsmith.stages.opened import remarks
-from bertsmith.stages.prepared import Prepared, prepare
+from bertsmith.stages.prepared import Prepared, prepare, show_data
 from bertsmith.tables import Table
 from bertsmith.training import BatchPlan, FitOptions
 
@@ -44,6 +46,24 @@ def test_rows_keep_their_numbers_when_others_are_held_out(prepared: Callable[...
     rows[34]["label"] = None
     with pytest.raises(DataError, match=r"^train, row 35: the label is empty"):
         prepared(rows, seed=1)
+
+
+def test_rows_that_come_again_are_told_before_training(prepared: Callable[..., Prepared]) -> None:
+    rows = [{"text": f"a day {number}", "label": "good" if number % 2 else "bad"} for number in range(40)]
+    rows += [{"text": "a day 3", "label": "good"}, {"text": "a day 5", "label": "bad"}]
+    dev = [{"text": text, "label": "good"} for text in ("it was", "a day 7", "a day 9")]
+    made = prepared(rows, eval=Table.from_rows(dev, "dev"))
+    console = Console(file=StringIO(), width=500)
+    show_data(made, console)
+    assert isinstance(console.file, StringIO)
+    told = console.file.getvalue()
+    assert {finding.kind for finding in made.findings} == {"labels", "duplicates", "conflicts", "overlap"}
+    for line in (
+        "warning: 2 of 3 (66.7 %) evaluation examples are also in the training examples (the first is dev, row 2)",
+        "training examples repeat an earlier one (train, row 41 repeats row 4)",
+        "an earlier one under another label (train, row 6 is good, row 42 is bad)",
+    ):
+        assert line in told, told
 
 
 def test_scores_are_no_labels(prepared: Callable[..., Prepared]) -> None:

@@ -72,8 +72,8 @@ def tell_spare_rows(num_rows: int, num_tokens: int) -> list[str]:
     if num_rows - num_tokens < _ROUNDED:
         return []
     return [
-        f"the tokenizer has {num_tokens:,} tokens, the word embedding {num_rows:,} rows: make sure that they are of one "
-        f"model"
+        f"the tokenizer has {num_tokens:,} tokens, the word embedding {num_rows:,} rows: make sure that they are of "
+        f"one model"
     ]
 
 

@@ -90,8 +90,8 @@ class Differences:
         strange = tuple(name for name in self.unexpected if name.startswith("bert.encoder."))
         if strange:
             raise CheckpointError(
-                f"{folder}: the weights have {strange[0]!r}{_more(strange)}, the model of config.json has not; they are "
-                f"not of one model"
+                f"{folder}: the weights have {strange[0]!r}{_more(strange)}, the model of config.json has not; they "
+                f"are not of one model"
             )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertsmith.corpus.cleaning import BANDS, SHORT, CleaningOptions, Keys, band_keys, exact_key
+from bertsmith.corpus.cleaning import NUM_KEYS, SHORT, CleaningOptions, Keys, document_keys, exact_key
 from bertsmith.corpus.documents import Document
 from bertsmith.corpus.sentences import split_sentences
 from bertsmith.corpus.shards import Shard, id_type
@@ -59,15 +59,14 @@ class BlockEncoder:
         long = [one for one in block if sum(map(len, one.texts)) >= self._cleaning.min_characters]
         shard, kept = self._tokenize(long)
         texts = ["\n".join(document.texts) for document, has_tokens in zip(long, kept, strict=True) if has_tokens]
-        exact = np.array([exact_key(text) for text in texts], np.uint64).reshape(-1, 1)
-        keys = {"keep": exact[:, :0], "exact": exact}.get(self._cleaning.duplicates)
-        if keys is None:
-            keys = np.array([np.broadcast_to(band_keys(text), BANDS) for text in texts], np.uint64).reshape(-1, BANDS)
+        duplicates = self._cleaning.duplicates
+        keys = np.array([document_keys(text, duplicates) for text in texts], np.uint64)
+        exact = np.array([exact_key(text)[0] for text in texts], np.uint64)
         return EncodedBlock(
             shard,
             np.array([len(text.encode("utf-8", "surrogatepass")) for text in texts], np.int64),
-            (exact[:, 0] >> np.uint64(11)) / 2**53,
-            keys,
+            (exact >> np.uint64(11)) / 2**53,
+            keys.reshape(len(texts), NUM_KEYS[duplicates]),
             Counter({SHORT: len(block) - len(long), TOKENLESS: len(long) - len(texts)}),
         )
 

@@ -1,7 +1,7 @@
 """Documents that say nothing new: too short, or the same as an earlier one, or nearly.
 
-Enters: documents, one after another. Leaves: whether to keep each; what is dropped is counted. Remembers 8 bytes for a
-document it kept, or 48 when near duplicates are sought, whatever its length. Knows nothing of files or tokens.
+Enters: texts of documents. Leaves: keys, of which texts that say the same share one, and a memory of keys, of 8 bytes
+for a document, or 48 when near duplicates are sought, whatever its length. Knows nothing of files or tokens.
 
 Near duplicates are found by MinHash (Broder 1997, "On the resemblance and containment of documents") in bands
 (Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", 3.4), its signatures made by one permutation (Li, Owen
@@ -11,14 +11,12 @@ and Zhang 2012, "One permutation hashing") and filled by rotation (Shrivastava a
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bertsmith.corpus.documents import Document
 from bertsmith.corpus.randomness import words
 from bertsmith.errors import SettingsError
 
@@ -28,6 +26,9 @@ BANDS, ROWS = 6, 10  # finds 99 % of the documents that share 95 % of their runs
 RUN, CJK_RUN = 24, 8  # letters: about five words of English; about as much in Chinese
 FIRST_CJK = 0x3040
 RECENT = 1 << 16  # keys that wait to be sorted
+
+Duplicates = Literal["keep", "exact", "near"]
+NUM_KEYS: dict[Duplicates, int] = {"keep": 0, "exact": 1, "near": BANDS}
 
 SHORT = "documents too short"
 DUPLICATES = "documents that repeat an earlier one"
@@ -41,47 +42,16 @@ _IS_LETTER = np.array([chr(point).isalnum() for point in range(FIRST_CJK)])
 class CleaningOptions:
     """What documents are left out of a corpus."""
 
-    duplicates: Literal["keep", "exact", "near"] = "keep"
-    """documents that repeat an earlier one: keep them, drop those with exactly its text, or also those with nearly its
-    letters"""
+    duplicates: Duplicates = "keep"
+    """Documents that repeat an earlier one: keep, or drop those of exactly its text, or also of nearly its letters."""
     min_characters: int = 0
-    """drop documents with fewer characters"""
+    """Drop documents of fewer characters."""
 
     def __post_init__(self) -> None:
-        if self.duplicates not in ("keep", "exact", "near"):
+        if self.duplicates not in NUM_KEYS:
             raise SettingsError(f"--duplicates {self.duplicates}: unknown; keep, exact or near")
         if self.min_characters < 0:
             raise SettingsError(f"--min-characters {self.min_characters}: negative; 0 keeps documents of any length")
-
-
-class Cleaner:
-    """Tells of each document whether to keep it, by those it kept before."""
-
-    def __init__(self, options: CleaningOptions, seen: Keys | None = None) -> None:
-        """``seen`` are the keys of an earlier cleaner, to go on from where it was."""
-        self.options = options
-        self._seen = SeenKeys(seen)
-
-    @property
-    def seen(self) -> Keys:
-        """Sorted keys of the documents kept so far."""
-        return self._seen.all()
-
-    def keeps(self, document: Document, counts: Counter[str]) -> bool:
-        """Whether the document says something new. Counts it in ``counts`` if not."""
-        if sum(map(len, document.texts)) < self.options.min_characters:
-            counts[SHORT] += 1
-            return False
-        if self.options.duplicates == "keep":
-            return True
-        text = "\n".join(document.texts)
-        near = band_keys(text) if self.options.duplicates == "near" else None
-        keys = exact_key(text) if near is None else near
-        if self._seen.has_any(keys):
-            counts[DUPLICATES if near is None else NEAR_DUPLICATES] += 1
-            return False
-        self._seen.add(keys)
-        return True
 
 
 class SeenKeys:
@@ -92,11 +62,13 @@ class SeenKeys:
         self._recent: set[int] = set()
 
     def has_any(self, keys: Keys) -> bool:
+        """Whether any of the keys is in the set."""
         if not self._recent.isdisjoint(keys.tolist()):
             return True
         return any(bool((run[np.searchsorted(run[:-1], keys)] == keys).any()) for run in self._runs)
 
     def add(self, keys: Keys) -> None:
+        """Put keys into the set."""
         self._recent.update(keys.tolist())
         if len(self._recent) < RECENT:
             return
@@ -107,10 +79,13 @@ class SeenKeys:
             run.sort()
         self._runs.append(run)
 
-    def all(self) -> Keys:
-        """Every key, sorted."""
-        recent = np.fromiter(self._recent, np.uint64, len(self._recent))
-        return np.sort(np.concatenate((*self._runs, recent)))
+
+def document_keys(text: str, duplicates: Duplicates) -> Keys:
+    """(`NUM_KEYS`,) keys of the text of a document; one that repeats another shares one or more of them."""
+    if duplicates == "keep":
+        return np.empty(0, np.uint64)
+    keys = exact_key(text) if duplicates == "exact" else band_keys(text)
+    return np.broadcast_to(keys, NUM_KEYS[duplicates])
 
 
 def exact_key(text: str) -> Keys:

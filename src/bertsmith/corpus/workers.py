@@ -45,12 +45,18 @@ class Workers:
 
     def __init__(self, number: int, recipe: Recipe, language: str, cleaning: CleaningOptions) -> None:
         self._number = number
-        if number:
-            self._pool = ProcessPoolExecutor(
-                number, multiprocessing.get_context("spawn"), initializer=_start, initargs=(recipe, language, cleaning)
-            )
-        else:
+        if not number:
             self._encoder = BlockEncoder(recipe, language, cleaning)
+            return
+        self._pool = ProcessPoolExecutor(
+            number, multiprocessing.get_context("spawn"), initializer=_start, initargs=(recipe, language, cleaning)
+        )
+        # Ctrl-C goes to all processes of a terminal. These inherit that it is blocked, from their first moment on; this
+        # one hears it, and ends them.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        for _ in range(number):
+            self._pool.submit(os.getpid)  # a process is started when there is work for it
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def __enter__(self) -> Self:
         return self
@@ -118,7 +124,6 @@ _encoder: BlockEncoder  # of a worker process
 def _start(recipe: Recipe, language: str, cleaning: CleaningOptions) -> None:
     """Make a worker process ready."""
     global _encoder
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the parent ends the others
     os.environ |= {"RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}  # a process is a core
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _encoder = BlockEncoder(recipe, language, cleaning)

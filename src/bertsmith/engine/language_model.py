@@ -24,6 +24,7 @@ from bertsmith.checkpoint import (
     read_checkpoint,
     resolve,
     save_checkpoint,
+    tell_spare_rows,
     to_published,
 )
 from bertsmith.errors import CheckpointError, DataError
@@ -197,7 +198,8 @@ class LanguageModel:
     @property
     def news(self) -> list[str]:
         """What a person should know of how the checkpoint and the model differ, a line each."""
-        return self.differences.news
+        spare = tell_spare_rows(self.model.config.vocab_size, self.tokenizer.vocab_size)
+        return [*self.differences.news, *spare]
 
     @property
     def num_parameters(self) -> int:

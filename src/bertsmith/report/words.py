@@ -19,6 +19,10 @@ _NAMES = {
     "lr": "learning rate",
     "pearson": "Pearson",
     "spearman": "Spearman",
+    "mlm_loss": "MLM loss",
+    "mlm_accuracy": "MLM accuracy",
+    "nsp_loss": "NSP loss",
+    "nsp_accuracy": "NSP accuracy",
 }
 MISSING = "–"
 _JOINERS = "\u200c\u200d"

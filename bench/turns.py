@@ -1,0 +1,80 @@
+"""Loops that take turns: each in a process of its own that waits while the others work, a block of steps at a time.
+
+So a machine that slows down slows all of them, and a ratio of two neighbouring blocks means something.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+
+def compare(script: str, arguments: list[str], blocks: Mapping[str, int], *, ours: str, rounds: int) -> None:
+    """Let the loops of a script take turns, and print what each took a step, and that as a ratio to ours.
+
+    blocks: steps in a block of each loop; the script runs a loop when it is called with ``--loop NAME``
+    """
+    import bertsmith  # noqa: F401  (sets how long threads spin, which all loops inherit: it speeds up the peers too)
+
+    workers = {
+        loop: subprocess.Popen(
+            [sys.executable, script, "--loop", loop, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        )
+        for loop in blocks
+    }
+    for loop, worker in workers.items():  # blocks that do not count: caches fill, kernels are made
+        for _ in range(4 if loop == ours else 2):
+            ask(worker)
+    times: dict[str, list[float]] = {loop: [] for loop in blocks}
+    for _ in range(rounds):
+        for loop, worker in workers.items():
+            times[loop].append(ask(worker))
+    for worker in workers.values():
+        assert worker.stdin is not None
+        worker.stdin.close()
+        worker.wait()
+    print(f"{'loop':<10} {'ms a step':>10} {'range':>15} {'ratio':>7} {'range':>13}")
+    for loop, taken in times.items():
+        ratios = np.array(taken) / np.array(times[ours])
+        print(
+            f"{loop:<10} {1000 * np.median(taken):>10.1f} {1000 * min(taken):>7.1f}-{1000 * max(taken):<7.1f} "
+            f"{np.median(ratios):>7.2f} {ratios.min():>6.2f}-{ratios.max():<6.2f}"
+        )
+
+
+def ask(worker: subprocess.Popen[str]) -> float:
+    """Seconds a step of one more block."""
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    worker.stdin.write("go\n")
+    worker.stdin.flush()
+    return float(json.loads(worker.stdout.readline()))
+
+
+def serve(make_step: Callable[[], Callable[[], None]], steps: int) -> None:
+    """Take blocks of steps of a loop, one for each line on standard input.
+
+    make_step: makes the model and all else, and returns what takes a step
+    """
+    import torch
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print goes to standard error
+    step = make_step()
+    for _ in sys.stdin:
+        started = time.perf_counter()
+        for _ in range(steps):
+            step()
+        answers.write(json.dumps((time.perf_counter() - started) / steps) + "\n")
+        answers.flush()
