@@ -108,19 +108,21 @@ def hold_folder(folder: Path) -> Iterator[None]:
     path = folder / _LOCK
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = _lock(path)
-    except OSError as error:
-        raise output_error(folder, error.errno) from error
-    try:
-        finish_writing(folder)
-        _remove_abandoned(folder)
-        yield
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = _lock(path)
+        except OSError as error:
+            raise output_error(folder, error.errno) from error
+        try:
+            finish_writing(folder)
+            _remove_abandoned(folder)
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(handle)
     finally:
-        path.unlink(missing_ok=True)
-        os.close(handle)
-        with suppress(OSError):  # one that is not empty
-            for place in made:
+        for place in made:
+            with suppress(OSError):  # it is not empty
                 place.rmdir()
 
 
