@@ -35,7 +35,8 @@ RECIPES = {
         ("mcc", "accuracy"),
     ),
     "sst2": Recipe(
-        "--task classify --train {data}/sst2/train.tsv --eval {data}/sst2/dev.tsv --epochs 3 --batch-size 32 --lr 5e-5",
+        "--task classify --train {data}/sst2/train.tsv --eval {data}/sst2/dev.tsv --epochs 3 --batch-size 32 --lr 5e-5 "
+        "--keep-best",
         "{data}/sst2/dev.tsv",
         ("accuracy",),
     ),
