@@ -5,7 +5,7 @@
 Each round makes the corpus of all files anew, by the command line. Printed: megabytes of text (UTF-8, what is in the
 corpus), seconds from start to end, megabytes a second, seconds of the processors that all processes took together, and
 the most memory they held together: the sum of their resident sizes (RSS, which counts what they share once for each)
-and of their proportional sizes (PSS, which counts it once), looked at twenty times a second.
+and of their proportional sizes (PSS, which counts it once), looked at four times a second.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def measure(words: list[str]) -> str:
     while process.poll() is None:
         sizes = [size_of(number) for number in tree(process.pid)]
         peaks = [max(peak, sum(column)) for peak, column in zip(peaks, zip(*sizes, strict=True), strict=False)] or peaks
-        time.sleep(0.05)
+        time.sleep(0.25)
     took = time.perf_counter() - began
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert process.stderr is not None
