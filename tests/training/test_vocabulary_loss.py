@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bertsmith.training.vocabulary_loss import CHUNK, vocabulary_loss
+from bertsmith.training.vocabulary_loss import CPU_CHUNK as CHUNK, vocabulary_loss
 
 
 @pytest.mark.parametrize("num_tokens", [1, CHUNK - 1, CHUNK, 2 * CHUNK + 3])
