@@ -48,16 +48,17 @@ def bertsmith_step(corpus: Path, preset: str, loop: str) -> Callable[[], None]:
     from bertsmith.corpus.shards import Corpus
     from bertsmith.stages.pretrain import plan_steps, start_model
     from bertsmith.stages.pretrain_settings import PretrainSettings
-    from bertsmith.training import FitOptions
     from bertsmith.training.memory import keep_freed_memory
     from bertsmith.training.objectives import pretraining_loss
+    from bertsmith.training.options import PretrainFitOptions
     from bertsmith.training.processes import ALONE
     from bertsmith.training.step import Stepper
 
-    settings = PretrainSettings(str(corpus), "none", preset=preset, fit=FitOptions(epochs=1.0, batch_size=BATCH))
+    options = PretrainFitOptions(epochs=1.0, batch_size=BATCH)
+    settings = PretrainSettings(str(corpus), "none", preset=preset, fit=options)
     opened = Corpus.open(corpus)
     model = start_model(settings, opened)
-    plan = plan_steps(settings, opened, model, ALONE)
+    plan = plan_steps(settings, opened, ALONE)
     keep_freed_memory()
     model.model.train()
     return Stepper(model.model, plan, pretraining_loss, settings.fit, model.precision).take

@@ -111,6 +111,11 @@ def on_terminal(words: list[str]) -> str:
         (["predict", "--modle", "m", "--text", "x"], "--model"),
         (["finetune", "--train", "t.tsv", "--out", "o", "--lr", "fast"], "--lr"),
         (["finetune", "--train", "t.tsv", "--out", "o", "--lr", "-1"], "--lr is -1.0; it must be more than 0"),
+        (["finetune", "--train", "t.tsv", "--out", "o", "--learning-rate", "-1"], "--lr is -1.0; it must be more"),
+        (
+            ["finetune", "--train", "t.tsv", "--out", "o", "--lr", "1", "--learning-rate", "1"],
+            "--learning-rate is given twice",
+        ),
         (["finetune", "--train", "t.tsv"], "--out"),
         (["finetune", "--out", "o"], "--train requires an argument"),
         (["finetune", "t.tsv", "--train", "x", "--out", "o"], "'t.tsv' follows no option"),
@@ -139,6 +144,9 @@ def test_errors_are_one_line_and_exit_2(words: list[str], message: str, capfd: p
         ('lr = "fast"\n', "lr"),
         ('config = "other.toml"\n', "'config' is no option of finetune"),
         ("lr = -1.0\n", "--lr is -1.0; it must be more than 0"),
+        ("learning_rate = -1.0\n", "--lr is -1.0; it must be more than 0"),
+        ("lr = 1e-4\nlearning-rate = 1e-4\n", "'lr' and 'learning-rate' are one option; give one of them"),
+        ("batch_size = 4\nbatch-size = 8\n", "'batch_size' and 'batch-size' are one option; give one of them"),
         (None, "cannot be read (No such file or directory)"),
     ],
 )
@@ -164,7 +172,7 @@ def test_a_file_may_hold_every_option(tmp_path: Path, capfd: pytest.CaptureFixtu
     assert capfd.readouterr().out.splitlines()[-1].endswith("weights")
 
 
-@pytest.mark.parametrize("verb", ["quickstart", "vocab", "finetune", "evaluate", "predict", "inspect"])
+@pytest.mark.parametrize("verb", ["quickstart", "vocab", "instances", "finetune", "evaluate", "predict", "inspect"])
 def test_help_of_each_verb_has_an_example_and_no_clutter(
     verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,13 +182,14 @@ def test_help_of_each_verb_has_an_example_and_no_clutter(
     assert "Examples:" in shown
     assert f"    bertsmith {verb}" in shown
     assert "--config PATH" in shown
-    for clutter in ("--no-", "[default: False]", "[default: None]", '""', ".path", "--empty-"):
+    for clutter in ("--no-", "[default: False]", "[default: None]", '""', ".path", "--empty-", "--learning-rate"):
         assert clutter not in shown.replace("--no-answer-threshold", ""), clutter
     assert max(len(line.rstrip()) for line in shown.splitlines()) <= 100
 
 
 @pytest.mark.parametrize(
-    "words", [[], *([verb] for verb in ("quickstart", "vocab", "finetune", "evaluate", "predict", "inspect"))]
+    "words",
+    [[], *([verb] for verb in ("quickstart", "vocab", "instances", "finetune", "evaluate", "predict", "inspect"))],
 )
 def test_examples_are_whole_lines_on_a_narrow_terminal(
     words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -10,7 +10,7 @@ import pytest
 from cyclopts import App, Parameter
 
 from bertsmith.errors import SettingsError
-from bertsmith.settings import from_flat, to_command, to_flat
+from bertsmith.settings import also_named, by_field, from_flat, to_command, to_flat
 from bertsmith.stages.finetune_settings import FinetuneSettings
 
 Flat = Annotated[FinetuneSettings, Parameter(name="*")]
@@ -18,7 +18,7 @@ Flat = Annotated[FinetuneSettings, Parameter(name="*")]
 
 @dataclass(frozen=True)
 class Inner:
-    rate: float = 1e-4
+    rate: Annotated[float, also_named("learning_rate", "peak_rate")] = 1e-4
     steps: int | None = None
     quiet: bool = True
 
@@ -43,6 +43,38 @@ def test_names_of_all_levels_lie_side_by_side() -> None:
         "quiet": True,
     }
     assert from_flat(Outer, to_flat(settings)) == settings
+
+
+def test_an_option_goes_by_all_of_its_names() -> None:
+    for name in ("rate", "learning_rate", "peak_rate"):
+        settings = from_flat(Outer, {"train": "a", name: 0.5})
+        assert settings == Outer("a", inner=Inner(rate=0.5))
+        assert by_field(Outer, {"name": "y", name: 0.5}) == {"name": "y", "rate": 0.5}
+        assert to_flat(settings)["rate"] == 0.5
+        assert to_command("train", settings) == "bertsmith train --train a --rate 0.5"
+    with pytest.raises(SettingsError, match=r"^'rate' and 'peak_rate' are one option; give one of them$"):
+        from_flat(Outer, {"train": "a", "rate": 0.5, "peak_rate": 0.5})
+    with pytest.raises(SettingsError, match=r"did you mean 'learning_rate'\?$"):
+        from_flat(Outer, {"train": "a", "lerning_rate": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("learning_rate", "lr", 3e-4),
+        ("warmup_steps", "warmup", 100.0),
+        ("end_learning_rate", "end_lr", 1e-5),
+        ("num_train_steps", "steps", 7),
+        ("max_steps", "steps", 7),
+        ("train_batch_size", "batch_size", 4),
+    ],
+)
+def test_names_that_other_software_has_are_options_of_training(name: str, field: str, value: float) -> None:
+    """In Python, and on the command line."""
+    expected = from_flat(FinetuneSettings, {"train": "a", "out": "x", field: value})
+    assert getattr(expected.fit, field) == value
+    assert from_flat(FinetuneSettings, {"train": "a", "out": "x", name: value}) == expected
+    assert read_words(["--train", "a", "--out", "x", f"--{name.replace('_', '-')}", f"{value:g}"]) == expected
 
 
 @pytest.mark.parametrize(
@@ -112,12 +144,17 @@ def test_a_command_of_finetune_gives_the_same_settings() -> None:
             "no_answer_threshold": -1.5,
         },
     )
+    assert read_words(shlex.split(to_command("finetune", settings))[2:]) == settings
+
+
+def read_words(words: list[str]) -> FinetuneSettings:
+    """The settings that the words behind ``bertsmith finetune`` give."""
     found = []
     app = App()
 
+    @app.default
     def finetune(*, settings: Flat) -> None:
         found.append(settings)
 
-    app.command(finetune, name="finetune")
-    app(shlex.split(to_command("finetune", settings))[1:], result_action="return_value")
-    assert found == [settings]
+    app(words, result_action="return_value")
+    return found[0]

@@ -2,7 +2,7 @@
 
 The command line, TOML files and keyword arguments in Python all name an option the same way. A settings class is a
 dataclass of plain options and of nested option dataclasses (which belong to the parts that obey them); the names of all
-of them lie in one flat space.
+of them lie in one flat space. An option may have further names, by which other software calls it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar
 
+from cyclopts import Parameter
+
 from bertsmith.errors import SettingsError, nearest
 
 Settings = TypeVar("Settings")
@@ -21,18 +23,38 @@ Settings = TypeVar("Settings")
 _NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", NoneType: "None"}
 
 
+def also_named(*names: str) -> Parameter:
+    """Further names of an option, to annotate its field with: `from_flat`, the command line and TOML files take them.
+
+    >>> rate: typing.Annotated[float, also_named("learning_rate")] = 1e-4
+    """
+    return Parameter(alias=["--" + name.replace("_", "-") for name in names])
+
+
 def from_flat(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
     """Settings of a class from option values by flat name.
 
     A whole number is fine for an option that takes fractions, and 4.0 for one that takes whole numbers. Raises
-    `SettingsError` for a name that is no option, naming the nearest, for an option that must be given, and for a value
-    that is not of its option's type.
+    `SettingsError` for a name that is no option, naming the nearest, for two names of one option, for an option that
+    must be given, and for a value that is not of its option's type.
     """
-    known = {name for name, _ in _options(kind)}
+    return _build(kind, by_field(kind, values))
+
+
+def by_field(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Option values by the names of their fields, whichever of its names an option was given by.
+
+    Raises `SettingsError` for a name that is no option, naming the nearest, and for two names of one option.
+    """
+    fields = dict(_names(kind))
+    given: dict[str, str] = {}
     for name in values:
-        if name not in known:
-            raise SettingsError(f"there is no option {name!r}; {nearest(name, known)}")
-    return _build(kind, values)
+        if name not in fields:
+            raise SettingsError(f"there is no option {name!r}; {nearest(name, set(fields))}")
+        if fields[name] in given:
+            raise SettingsError(f"{given[fields[name]]!r} and {name!r} are one option; give one of them")
+        given[fields[name]] = name
+    return {field: values[name] for field, name in given.items()}
 
 
 def to_command(verb: str, settings: Any) -> str:
@@ -73,13 +95,18 @@ def _nested(field: dataclasses.Field[Any]) -> type | None:
     return factory if isinstance(factory, type) and dataclasses.is_dataclass(factory) else None
 
 
-def _options(kind: type) -> Iterator[tuple[str, dataclasses.Field[Any]]]:
+def _names(kind: type) -> Iterator[tuple[str, str]]:
+    """Every name of an option, and the name of its field."""
+    hints = typing.get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
         nested = _nested(field)
-        if nested is None:
-            yield field.name, field
-        else:
-            yield from _options(nested)
+        if nested is not None:
+            yield from _names(nested)
+            continue
+        yield field.name, field.name
+        for parameter in getattr(hints[field.name], "__metadata__", ()):
+            for flag in parameter.alias:
+                yield flag.removeprefix("--").replace("-", "_"), field.name
 
 
 def _build(kind: type[Settings], values: Mapping[str, Any]) -> Settings:

@@ -244,6 +244,19 @@ def test_a_place_that_cannot_be_a_folder_is_named(tmp_path: Path) -> None:
             pass
 
 
+def test_a_disk_without_room_for_a_lock_leaves_none(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(OutputError, match="cannot be written"), hold_folder(tmp_path / "out"):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert names(tmp_path) == []
+    with hold_folder(tmp_path / "out"):
+        pass
+
+
 HOLDER = """
 import sys, time
 from pathlib import Path

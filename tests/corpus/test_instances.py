@@ -137,6 +137,19 @@ def test_the_batch_size_does_not_change_the_order(corpus: Corpus) -> None:
     assert facts_of(MaskedBatch.concatenate([small.step(step) for step in range(60)])) == facts_of(large.step(0))
 
 
+def test_an_epoch_at_a_time_is_the_stream(corpus: Corpus) -> None:
+    stream = stream_of(corpus, 7)
+    epochs = [list(stream.epoch(epoch)) for epoch in range(2)]
+    for epoch in epochs:
+        shares = [share for share, _ in epoch]
+        assert shares == sorted(shares)
+        assert shares[-1] == 1
+        assert {len(batch) for _, batch in epoch[:3]} == {7}
+    whole = MaskedBatch.concatenate([batch for epoch in epochs for _, batch in epoch])
+    assert facts_of(whole) == facts_of(stream_of(corpus, len(whole)).step(0))
+    assert facts_of(next(stream_of(corpus, 7).epoch(1))[1]) == facts_of(epochs[1][0][1])
+
+
 def test_the_order_stays_what_it_is(corpus: Corpus) -> None:
     batch = stream_of(corpus).step(2)
     assert batch.lengths.tolist() == [24, 40, 35, 48, 34, 27, 47, 23]

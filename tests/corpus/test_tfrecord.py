@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from tensorboardX.crc32c import crc32c
 
 from bertsmith.corpus import tfrecord
 from bertsmith.corpus.instances import MaskedBatch
-from bertsmith.corpus.tfrecord import record, write_tfrecords
+from bertsmith.corpus.tfrecord import checksums, records, write_tfrecords
 from bertsmith.errors import SettingsError
 
 LENGTH, PREDICTIONS = 16, 4
@@ -97,7 +98,7 @@ def example_class() -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.Example"))
 
 
-def records(path: Path) -> list[bytes]:
+def read_records(path: Path) -> list[bytes]:
     """The records of a file by TensorBoard's reader, which checks the checksums."""
     stub = pytest.importorskip("tensorboard.compat.tensorflow_stub.pywrap_tensorflow")
     reader = stub.PyRecordReader_New(str(path))
@@ -113,7 +114,7 @@ def records(path: Path) -> list[bytes]:
 def test_the_protobuf_library_reads_what_was_written(tmp_path: Path, batch: MaskedBatch) -> None:
     (path,) = write_tfrecords(tmp_path / "out", [batch], max_length=LENGTH, max_predictions=PREDICTIONS)
     kind = example_class()
-    read = [kind.FromString(one).features.feature for one in records(path)]
+    read = [kind.FromString(one).features.feature for one in read_records(path)]
     found = [
         {name: list(one[name].float_list.value or one[name].int64_list.value) for name in FEATURES} for one in read
     ]
@@ -132,17 +133,24 @@ def test_tensorflow_reads_it_by_the_feature_spec_of_run_pretraining(tmp_path: Pa
 
 
 def test_the_checksum_is_the_published_one() -> None:
-    framed = record(b"123456789")  # whose CRC-32C is E3069283, as the catalogue of checksums says
+    (framed,) = records([b"123456789"])  # whose CRC-32C is E3069283, as the catalogue of checksums says
     checksum = (0xE3069283 >> 15 | 0xE3069283 << 17) + 0xA282EAD8 & 0xFFFFFFFF
     assert struct.unpack("<I", framed[-4:])[0] == checksum
     assert framed[:8] == struct.pack("<Q", 9)
+
+
+def test_checksums_of_many_are_those_of_each() -> None:
+    """Against the loop over bytes of tensorboardX."""
+    contents = [np.random.default_rng(length).bytes(length) for length in (9, 4, 700, 5, 8, 699)]
+    assert checksums(contents) == [crc32c(content) for content in contents]
+    assert checksums([]) == []
 
 
 def test_files_are_of_bounded_size(tmp_path: Path, batch: MaskedBatch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tfrecord, "PER_FILE", 3)
     paths = write_tfrecords(tmp_path, [batch] * 4, max_length=LENGTH, max_predictions=PREDICTIONS)
     assert [path.name for path in paths] == [f"instances-0000{i}.tfrecord" for i in range(3)]
-    assert [len(records(path)) for path in paths] == [3, 3, 2]
+    assert [len(read_records(path)) for path in paths] == [3, 3, 2]
 
 
 @pytest.mark.parametrize(("length", "predictions"), [(15, 4), (16, 3)])

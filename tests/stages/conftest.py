@@ -1,21 +1,25 @@
-"""Small random models of every task, saved as folders: what the stages that use a model are tested on."""
+"""Small random models of every task and a small corpus, saved as folders; and processes that may be killed."""
 
 from __future__ import annotations
 
+import random
 import shutil
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from bertsmith.cli.app import run
 from bertsmith.engine import TaskModel
 from bertsmith.model import BertConfig, BertModel
 from bertsmith.tasks import AnswerQuestions, Choose, Classify, Regress, Tag, Task
 from bertsmith.text import Tokenizer
 from bertsmith.training import choose_precision
+
+from .processes import Processes
 
 WORDS = (
     "the", "a", "cat", "dog", "sat", "ran", "on", "in", "mat", "park", "good",
@@ -71,3 +75,35 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
         return folder
 
     return find
+
+
+def random_text(documents: int, seed: int = 0) -> str:
+    """Documents of random sentences, in Google's form: a sentence a line, a blank line between documents."""
+    chance = random.Random(seed)
+    made = [
+        "\n".join(" ".join(chance.choices(WORDS[:11], k=chance.randint(4, 9))) + " ." for _ in range(8))
+        for _ in range(documents)
+    ]
+    return "\n\n".join(made) + "\n"
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eighty documents in shards, and a few of them held out; not to be written into."""
+    place = tmp_path_factory.mktemp("corpus")
+    (place / "text.txt").write_text(random_text(80))
+    small_tokenizer().save(place / "vocab")
+    made = ["--input", str(place / "text.txt"), "--form", "sentences", "--tokenizer", str(place / "vocab")]
+    more = ["--workers", "0", "--held-out", "0.1", "--shard-tokens", "1000"]
+    assert run(["prepare", *made, "--out", str(place / "corpus"), *more]) == 0
+    return place / "corpus"
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    started = Processes(tmp_path_factory.mktemp("processes"))
+    with started.server:
+        yield started
+        assert started.server.stdin is not None
+        started.server.stdin.close()
+    assert started.server.returncode == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -20,9 +19,6 @@ from bertsmith.cli.app import run
 from bertsmith.engine.language_model import LanguageModel
 from bertsmith.report.log import read_log
 
-from .conftest import small_tokenizer
-
-WORDS = ["the", "a", "cat", "dog", "sat", "ran", "on", "in", "mat", "park", "good", "bad", "film", "it", "was", "who"]
 SHORT = {
     "--preset": "L2-H128",
     "--max-length": "32",
@@ -55,21 +51,6 @@ def bertsmith(arguments: list[str], **more: Any) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "bertsmith", *arguments]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, **more)
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eighty documents of random sentences, a few of them held out."""
-    place = tmp_path_factory.mktemp("corpus")
-    chance = random.Random(0)
-    documents = [
-        "\n".join(" ".join(chance.choices(WORDS, k=chance.randint(4, 9))) + " ." for _ in range(8)) for _ in range(80)
-    ]
-    (place / "text.txt").write_text("\n\n".join(documents) + "\n")
-    small_tokenizer().save(place / "vocab")
-    made = ["--input", str(place / "text.txt"), "--form", "sentences", "--tokenizer", str(place / "vocab")]
-    assert run(["prepare", *made, "--out", str(place / "corpus"), "--workers", "0", "--held-out", "0.1"]) == 0
-    return place / "corpus"
 
 
 @pytest.fixture(scope="module")

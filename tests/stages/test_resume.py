@@ -1,118 +1,16 @@
-"""--resume: a run killed anywhere and resumed ends in the same bytes as one that was not.
-
-The processes that are killed are forked from one that has imported everything and computed nothing, which saves each of
-them the seconds that imports take; a test at the end kills the command itself. Most of them kill themselves by SIGKILL
-as they touch a file of the run for the nth time: at seeded places, on fast and slow machines alike, within saves and
-between them.
-"""
+"""--resume: a run killed anywhere and resumed ends in the same bytes as one that was not."""
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-CHECKPOINT = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt",
-              "special_tokens_map.json", "bertsmith.json", "README.md")  # fmt: skip
-KILLED = -9
-
-SERVER = """
-import json, os, signal, sys
-import torch._dynamo  # torch's optimizers import it when the first is made
-import bertsmith.stages.finetune
-import bertsmith.cli.verbs
-from bertsmith.cli.app import run
-
-def watch(order):
-    touched = 0
-    def seen(event, arguments):
-        nonlocal touched
-        if event not in ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"):
-            return
-        paths = [os.fsdecode(one) for one in arguments if isinstance(one, (str, bytes, os.PathLike))]
-        if any(order["place"] in path for path in paths):
-            touched += 1
-            if touched == order["nth"]:
-                os.kill(os.getpid(), getattr(signal, order["signal"]))
-    sys.addaudithook(seen)
-
-for line in sys.stdin:
-    order = json.loads(line)
-    child = order.get("end") or os.fork()
-    if child == 0:
-        sys.stdin.close()
-        os.dup2(os.open(order["told"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-        if order["nth"]:
-            watch(order)
-        code = run(order["words"])
-        sys.stderr.flush()
-        os._exit(code)
-    if "end" in order:
-        os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, os.WUNTRACED)
-    code = None if os.WIFSTOPPED(status) else os.waitstatus_to_exitcode(status)
-    print(json.dumps({"pid": child, "code": code}), flush=True)
-"""
-
-
-class Processes:
-    """Runs the command line in processes of their own."""
-
-    def __init__(self, place: Path) -> None:
-        self.told = place / "told.txt"
-        self.server = subprocess.Popen(
-            [sys.executable, "-c", SERVER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "300"},
-        )
-
-    def run(
-        self, words: list[str], place: Path | str = "", nth: int = 0, signal: str = "SIGKILL"
-    ) -> tuple[int | None, int]:
-        """The exit code (negative for a signal, None for a process that was stopped) and the number of a process.
-
-        place, nth, signal: the nth time that it touches a path with ``place`` in it, it sends itself ``signal``
-        """
-        return self._ask({"words": words, "place": str(place), "nth": nth, "signal": signal, "told": str(self.told)})
-
-    def end(self, process: int) -> None:
-        """Kill a process that was stopped."""
-        self._ask({"end": process})
-
-    @property
-    def message(self) -> str:
-        """What the last process said, one line, without the plain text before an error."""
-        lines = self.told.read_text().splitlines()
-        return lines[-1] if lines else ""
-
-    def _ask(self, order: dict[str, Any]) -> tuple[int | None, int]:
-        assert self.server.stdin is not None
-        assert self.server.stdout is not None
-        self.server.stdin.write(json.dumps(order) + "\n")
-        self.server.stdin.flush()
-        answer = json.loads(self.server.stdout.readline())
-        return answer["code"], answer["pid"]
-
-
-@pytest.fixture(scope="module")
-def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
-    started = Processes(tmp_path_factory.mktemp("processes"))
-    with started.server:
-        yield started
-        assert started.server.stdin is not None
-        started.server.stdin.close()
-    assert started.server.returncode == 0
+from .processes import KILLED, Processes, kill_often, read_metrics, same_outcome, story
 
 
 @pytest.fixture(scope="module")
@@ -174,32 +72,6 @@ def unbroken(
         return out
 
     return find
-
-
-def same_outcome(out: Path, expected: Path) -> None:
-    """The same bytes of the checkpoint, the same log but for the time it took, the same files and no others."""
-    for name in CHECKPOINT:
-        assert (out / name).read_bytes() == (expected / name).read_bytes(), name
-    assert story(out) == story(expected)
-    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in expected.iterdir())
-    assert read_metrics(out) == read_metrics(expected)
-
-
-def story(out: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    assert lines
-    return [
-        {name: value for name, value in line.items() if name not in ("time", "tokens_per_second")} for line in lines
-    ]
-
-
-def read_metrics(out: Path) -> dict[str, Any]:
-    metrics: dict[str, Any] = json.loads((out / "metrics.json").read_text())
-    timed = ("train_seconds", "examples_per_second", "tokens_per_second")
-    assert all(metrics.pop(name) > 0 for name in timed)
-    if metrics["refit"]:
-        assert metrics["refit"].pop("train_seconds") > 0
-    return metrics
 
 
 @pytest.mark.parametrize(
@@ -388,31 +260,14 @@ def test_resume_where_nothing_was_begun_starts(
 # The command itself, killed from outside
 
 
-def kill_often(words: Callable[..., list[str]], out: Path, kills: int, longest: float, seed: int = 0) -> int:
-    """Start the command and kill it, ``kills`` times, at most ``longest`` seconds after it holds ``out``. Then let it
-    end. Returns how many times it was killed: it may end before."""
-    drawn = random.Random(seed)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    killed = 0
-    while True:
-        command = [sys.executable, "-m", "bertsmith", *words("refit", out, **({"resume": True} if killed else {}))]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
-        while killed < kills and process.poll() is None and not (out / ".lock").exists():
-            time.sleep(0.01)
-        if killed < kills:
-            time.sleep(drawn.uniform(0, longest))
-            process.kill()
-        _, told = process.communicate()
-        if process.returncode != KILLED:
-            assert process.returncode == 0, told
-            return killed
-        killed += 1
+def refit(words: Callable[..., list[str]], out: Path) -> Callable[[bool], list[str]]:
+    return lambda again: words("refit", out, **({"resume": True} if again else {}))
 
 
 def test_the_command_can_be_killed_from_outside(
     words: Callable[..., list[str]], unbroken: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    assert kill_often(words, tmp_path / "x", 1, 0.5) == 1
+    assert kill_often(refit(words, tmp_path / "x"), tmp_path / "x", 1, 0.5)[0] == 1
     same_outcome(tmp_path / "x", unbroken("refit"))
 
 
@@ -423,7 +278,7 @@ def test_the_command_can_be_killed_twenty_times(
     killed = 0
     for seed in range(20):
         out = tmp_path / str(seed) / "x"
-        killed += kill_often(words, out, 20 - killed, 2.0, seed)
+        killed += kill_often(refit(words, out), out, 20 - killed, 2.0, seed)[0]
         same_outcome(out, unbroken("refit"))
         if killed == 20:
             break

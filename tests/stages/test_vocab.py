@@ -172,9 +172,10 @@ def test_text_without_words(tmp_path: Path) -> None:
         learn(tmp_path / "x.txt", tmp_path / "v")
 
 
-def test_places_that_are_taken(text: Path, tmp_path: Path, model_folder: Callable[[str], Path]) -> None:
-    with pytest.raises(OutputError, match="holds a model"):
-        learn(text, model_folder("classify"), overwrite=True)
+def test_places_that_are_taken(text: Path, tmp_path: Path, model_folder: Callable[[str], Path], corpus: Path) -> None:
+    for place, what in ((model_folder("classify"), "model"), (corpus, "corpus")):
+        with pytest.raises(OutputError, match=f"holds a {what}, which goes with its own vocabulary"):
+            learn(text, place, overwrite=True)
     with pytest.raises(OutputError, match="is a file"):
         learn(text, text)
     before = learn(text, tmp_path / "v").vocabulary

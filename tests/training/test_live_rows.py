@@ -17,7 +17,14 @@ Maker = Callable[..., Any]
 
 @pytest.mark.parametrize(
     "fields",
-    [{"clip_norm": 0.3}, {"layer_decay": 0.7, "schedule": "cosine"}, {"pass_tokens": 16, "warmup": 5}],
+    [
+        {"clip_norm": 0.3},
+        {"layer_decay": 0.7, "schedule": "cosine"},
+        {"pass_tokens": 16, "warmup": 5},
+        {"optimizer": "adam_weight_decay"},
+        {"optimizer": "lamb"},  # looks at the norm of the whole table, and so trains it
+        {"optimizer": "muon"},
+    ],
 )
 def test_the_narrow_embedding_trains_as_the_whole_one(
     fields: dict[str, Any], make_model: Maker, make_rows: Maker, train: Maker
@@ -35,7 +42,7 @@ def test_the_narrow_embedding_trains_as_the_whole_one(
     before, after = make_model().state_dict()[word], ours.weights[word]
     factor = float(after[30] @ before[30] / (before[30] @ before[30]))
     assert 0.9 < factor < 0.9999
-    torch.testing.assert_close(after[13:], before[13:] * factor, atol=1e-7, rtol=0)
+    torch.testing.assert_close(after[13:], before[13:] * factor, atol=5e-7, rtol=0)
 
 
 def test_the_model_has_an_ordinary_embedding_again(make_model: Maker, make_rows: Maker, train: Maker) -> None:

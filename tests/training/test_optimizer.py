@@ -6,7 +6,8 @@ The slow twin takes the rows of each step from the same plan; everything else in
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -15,11 +16,16 @@ from torch import Tensor, nn
 
 from bertsmith.checkpoint import to_published
 from bertsmith.model import BertModel
-from bertsmith.training import BatchPlan, FitOptions
+from bertsmith.training import BatchPlan, FitOptions, State
+from bertsmith.training.optimizer import Optimizer
+from bertsmith.training.options import OptimizerName
+from bertsmith.training.parameters import group_parameters
+from bertsmith.training.processes import Processes
 
 transformers = pytest.importorskip("transformers")
 
 Maker = Callable[..., Any]
+every_optimizer = pytest.mark.parametrize("optimizer", get_args(OptimizerName))
 
 HEADS = {"sequence": "BertForSequenceClassification", "token": "BertForTokenClassification"}
 # As transformers' Trainer names what gets no decay.
@@ -112,3 +118,75 @@ def test_the_log_tells_the_norm_before_clipping(make_rows: Maker, make_model: Ma
     for clip_norm in (0.01, 0.0):
         run = train(make_model(), rows, steps=1, clip_norm=clip_norm)
         assert run.log[0]["gradient_norm"] == pytest.approx(expected, rel=1e-4)
+
+
+@every_optimizer
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_every_optimizer_learns_the_toy_task(
+    precision: str, optimizer: str, make_rows: Maker, make_model: Maker, train: Maker
+) -> None:
+    lr = {"lamb": 3e-2, "muon": 1e-2}.get(optimizer, 3e-3)  # LAMB's is a share of the norm of the weights
+    run = train(make_model(), make_rows(num_ids=12), precision=precision, steps=60, optimizer=optimizer, lr=lr)
+    assert sum(run.losses[-6:]) < 0.7 * sum(run.losses[:6])
+
+
+@every_optimizer
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_training_resumed_midway_ends_in_the_same_bytes(
+    precision: str, optimizer: str, make_rows: Maker, make_model: Maker, train: Maker
+) -> None:
+    options = {"precision": precision, "optimizer": optimizer, "steps": 9, "save_every": 1, "layer_decay": 0.8}
+    states: list[State] = []
+
+    def keep(state: State) -> None:
+        states.append(State({name: one.clone() for name, one in state.tensors.items()}, dict(state.values)))
+
+    whole = train(make_model(), make_rows(), save=keep, **options)
+    midway, end = states[3], states[-1]
+    assert midway.values["step"] == 4
+    states.clear()
+    resumed = train(make_model(seed=5), make_rows(), state=midway, save=keep, **options)
+    assert resumed.losses == whole.losses[4:]
+    assert all(torch.equal(resumed.weights[name], one) for name, one in whole.weights.items())
+    assert states[-1].tensors.keys() == end.tensors.keys()
+    assert all(torch.equal(states[-1].tensors[name], one) for name, one in end.tensors.items())
+
+
+@dataclass(frozen=True)
+class Twins(Processes):
+    """Two processes with the same part of a batch each."""
+
+    number: int = 2
+
+    def add_up(self, tensor: Tensor) -> None:
+        tensor.mul_(2)
+
+
+@every_optimizer
+def test_gradients_of_several_processes_add_up(optimizer: Any, make_model: Maker) -> None:
+    models = {number: make_model() for number in (1, 2)}
+    options = FitOptions(optimizer=optimizer, lr=1e-2)
+    for number, model in models.items():
+        ours = Optimizer(group_parameters(model, 2, options), options, set(), torch.float32)
+        for seed in range(3):
+            generator = torch.Generator().manual_seed(seed)
+            ours.begin()
+            for parameter in model.parameters():
+                assert parameter.grad is not None
+                parameter.grad.add_(torch.randn(parameter.shape, generator=generator))
+            ours.collect(first=True)
+            if number == 2:
+                ours.add_up(Twins())
+            ours.step(1e-2, divisor=4.0 * number, norm=float(ours.norm()) / (4.0 * number))
+        ours.release()
+    alone, together = (models[number].state_dict() for number in (1, 2))
+    assert all(torch.equal(together[name], one) for name, one in alone.items())
+
+
+def test_weights_that_are_not_finite_are_told(make_model: Maker) -> None:
+    model, options = make_model(), FitOptions()
+    ours = Optimizer(group_parameters(model, 2, options), options, set(), torch.float32)
+    assert ours.is_finite()
+    with torch.no_grad():
+        model.encoder.layers[1].attention.qkv.bias[3] = float("nan")
+    assert not ours.is_finite()

@@ -41,6 +41,9 @@ from bertsmith.training import FitOptions
         ({"schedule": "consine"}, "--schedule 'consine' is not known; did you mean 'cosine'?"),
         ({"precision": "bf61"}, "--precision 'bf61' is not known; did you mean 'bf16'?"),
         ({"end_lr": 1.0}, "--end-lr is 1.0; it must be at most --lr, 5e-05"),
+        ({"optimizer": "lamp"}, "--optimizer 'lamp' is not known; did you mean 'lamb'?"),
+        ({"schedule": "polynomial", "decay_steps": 0}, "--decay-steps is 0; it must be 1 or more"),
+        ({"decay_steps": 100}, "--decay-steps is for --schedule polynomial; the schedule is linear"),
     ],
 )
 def test_impossible_values_are_one_line(fields: dict[str, Any], message: str) -> None:

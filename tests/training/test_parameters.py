@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from bertsmith.checkpoint.names import published_names
 from bertsmith.errors import SettingsError
 from bertsmith.training import FitOptions
 from bertsmith.training.parameters import depth_of, group_parameters, parse_freeze
@@ -126,3 +127,44 @@ def test_freezing_is_undone_by_the_next_training(make_model: Maker, train: Maker
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     after = train(model, steps=2).weights
     assert not any(torch.equal(tensor, before[name]) for name, tensor in after.items())
+
+
+def test_a_parameter_has_as_many_pieces_as_published_tensors(make_model: Maker) -> None:
+    model = make_model(use_relative_positions=True)
+    groups = group_parameters(model, 2, FitOptions())
+    pieces = {one: number for group in groups for one, number in zip(group.parameters, group.pieces, strict=True)}
+    for name, parameter in model.named_parameters():
+        assert pieces[parameter] == len(published_names(name, model.head_kind)), name
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_what_an_optimizer_is_not_for_is_left_to_adamw(weight_decay: float, make_model: Maker) -> None:
+    model = make_model(use_relative_positions=True, norm_placement="pre")
+
+    def names_by_rule(optimizer: Any) -> dict[str, set[str]]:
+        groups = group_parameters(model, 2, FitOptions(optimizer=optimizer, weight_decay=weight_decay))
+        rules = {one: group.rule for group in groups for one in group.parameters}
+        found: dict[str, set[str]] = {}
+        for name, parameter in model.named_parameters():
+            found.setdefault(rules[parameter], set()).add(name)
+        return found
+
+    everything = {name for name, _ in model.named_parameters()}
+    assert names_by_rule("adamw") == {"adamw": everything}
+    assert names_by_rule("adam_weight_decay") == {"adam_weight_decay": everything}
+    vectors = {name for name, one in model.named_parameters() if one.ndim == 1}
+    assert names_by_rule("lamb") == {"lamb": everything - vectors, "adamw": vectors}
+    matrices = {
+        f"encoder.layers.{layer}.{part}.weight"
+        for layer in range(2)
+        for part in ("attention.qkv", "attention.out", "feed_forward.up", "feed_forward.down")
+    }
+    assert names_by_rule("muon") == {"muon": matrices, "adamw": everything - matrices}
+
+
+def test_muon_without_a_matrix_is_one_line(make_model: Maker) -> None:
+    with pytest.raises(SettingsError) as caught:
+        group_parameters(make_model(), 2, FitOptions(optimizer="muon", freeze="0-1"))
+    assert str(caught.value) == (
+        "--optimizer muon is for the matrices of layers, and --freeze 0-1 leaves none to learn; use --optimizer adamw"
+    )

@@ -1,4 +1,4 @@
-"""Learning rates against transformers' schedulers, number for number."""
+"""Learning rates against transformers' schedulers, and TensorFlow's with decay steps, number for number."""
 
 from __future__ import annotations
 
@@ -61,3 +61,16 @@ def test_an_end_may_be_a_fraction_and_rates_beyond_it_stay_there() -> None:
     assert learning_rate(options, 9, 7.5) == 0.25
     for schedule in ("linear", "cosine", "cosine_with_restarts", "polynomial"):
         assert learning_rate(FitOptions(lr=1.0, warmup=0, schedule=schedule), 8, 7.5) == 0.0  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("warmup", "decay_steps"), [(0, 30), (7, 30), (7, 1), (12, 10), (7, 100)])
+@pytest.mark.parametrize(("end_lr", "power"), [(0.0, 1.0), (1e-5, 1.0), (1e-5, 2.0), (0.0, 0.5)])
+def test_decay_steps_count_as_tensorflow_does(warmup: int, decay_steps: int, end_lr: float, power: float) -> None:
+    """optimization.py of google-research/bert: polynomial_decay from step 0, and a warm-up in place of its start."""
+    options = FitOptions(
+        lr=3e-4, warmup=warmup, steps=40, schedule="polynomial", end_lr=end_lr, power=power, decay_steps=decay_steps
+    )
+    for step in range(40):
+        left = 1 - min(step, decay_steps) / decay_steps
+        expected = 3e-4 * step / warmup if step < warmup else (3e-4 - end_lr) * left**power + end_lr
+        assert learning_rate(options, step, 40) == pytest.approx(expected, rel=1e-12, abs=1e-20), step

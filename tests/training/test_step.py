@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 
 from bertsmith.errors import TrainingError
 from bertsmith.model import Batch, BertModel
-from bertsmith.training import BatchPlan, FitOptions, Loss
+from bertsmith.training import BatchPlan, FitOptions, Loss, State
 
 Maker = Callable[..., Any]
 
@@ -94,7 +95,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(
 ) -> None:
     model, loss = make_model(), failing_loss(loss_of, 3, value)
     with pytest.raises(TrainingError, match=r"the loss is \S+ at step 4: training stopped before the update") as caught:
-        train(model, loss=loss, steps=10)
+        train(model, loss=loss, steps=10, max_skipped=1)
     assert "\n" not in str(caught.value)
     assert "--lr (it is 0.003)" in str(caught.value)
     assert not torch.equal(model.state_dict()["head.pooler.weight"], make_model().state_dict()["head.pooler.weight"])
@@ -113,8 +114,53 @@ def test_a_gradient_that_is_not_finite_stops_before_the_update(make_model: Maker
 
     model = make_model()
     with pytest.raises(TrainingError, match="the gradient is not finite at step 3"):
-        train(model, loss=loss, steps=10)
+        train(model, loss=loss, steps=10, max_skipped=1)
     assert all(torch.equal(tensor, before[2][name]) for name, tensor in model.state_dict().items())
+
+
+def sometimes(loss_of: Maker, bad: set[int]) -> Callable[[BertModel, Batch], Loss]:
+    """The loss, NaN at the calls named, counted from 1."""
+    calls = itertools.count(1)
+
+    def loss(model: BertModel, batch: Batch) -> Loss:
+        plain = loss_of(model, batch)
+        return Loss(plain.sum * math.nan, plain.count) if next(calls) in bad else plain
+
+    return loss
+
+
+def test_a_step_that_is_not_finite_is_passed_over_and_counted(make_model: Maker, train: Maker, loss_of: Maker) -> None:
+    saved: list[int] = []
+    loss = sometimes(loss_of, {2, 3, 5})
+
+    def save(state: State) -> None:
+        saved.append(state.values["step"])
+
+    run = train(make_model(), loss=loss, steps=6, max_skipped=3, save_every=1, save=save)
+    assert [math.isnan(line["loss"]) for line in run.log] == [False, True, True, False, True, False]
+    assert [line.get("skipped", 0) for line in run.log] == [0, 1, 2, 2, 3, 3]
+    progress = run.result.progress
+    assert (progress.step, progress.updates, progress.skipped) == (6, 3, 3)
+    assert saved == [1, 4, 6]  # none while it is not known whether the weights are good
+
+
+def test_a_run_of_them_stops_training_with_the_last_good_weights(
+    make_model: Maker, train: Maker, loss_of: Maker
+) -> None:
+    saved: list[State] = []
+    model = make_model()
+    with pytest.raises(TrainingError, match="the loss is nan at step 6, as at the 2 before it: training stopped"):
+        train(model, loss=sometimes(loss_of, {2, 4, 5, 6}), steps=9, max_skipped=3, save_every=1, save=saved.append)
+    assert saved[-1].values["step"] == 3
+    good = make_model()
+    train(good, loss=sometimes(loss_of, {2}), steps=3, max_skipped=3, schedule="constant", warmup=0)
+    train(model := make_model(), loss=sometimes(loss_of, {2, 4}), steps=4, max_skipped=3, schedule="constant", warmup=0)
+    assert all(torch.equal(one, model.state_dict()[name]) for name, one in good.state_dict().items())
+
+
+def test_nothing_learnt_is_told(make_model: Maker, train: Maker, loss_of: Maker) -> None:
+    with pytest.raises(TrainingError, match="none of 2 steps had a finite loss and gradient: nothing was learnt"):
+        train(make_model(), loss=sometimes(loss_of, {1, 2}), steps=2)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -123,7 +169,8 @@ def test_after_an_error_the_model_is_an_ordinary_one(
 ) -> None:
     model = make_model()
     with pytest.raises(TrainingError):
-        train(model, make_rows(num_ids=12), loss=failing_loss(loss_of, 2, float("nan")), precision=precision, steps=5)
+        loss = failing_loss(loss_of, 2, float("nan"))
+        train(model, make_rows(num_ids=12), loss=loss, precision=precision, steps=5, max_skipped=2)
     expected = make_model().state_dict()
     assert {name: (one.shape, one.dtype) for name, one in model.state_dict().items()} == {
         name: (one.shape, one.dtype) for name, one in expected.items()

@@ -134,8 +134,7 @@ def _lock(path: Path) -> int:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The last holder may have removed the file between our opening and locking it: then it guards nothing.
             if os.path.samestat(os.fstat(handle), os.stat(path)):
-                os.ftruncate(handle, 0)
-                os.write(handle, str(os.getpid()).encode())
+                _sign(path, handle)
                 return handle
         except BlockingIOError:
             holder = os.read(handle, 32).decode(errors="replace") or "unknown"
@@ -146,6 +145,17 @@ def _lock(path: Path) -> int:
         except FileNotFoundError:
             pass
         os.close(handle)
+
+
+def _sign(path: Path, handle: int) -> None:
+    """Note in a lock that this process holds it; let go of it where the disk has no room for so much as that."""
+    try:
+        os.ftruncate(handle, 0)
+        os.write(handle, str(os.getpid()).encode())
+    except OSError:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+        raise
 
 
 def _remove_abandoned(folder: Path) -> None:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
+from cyclopts import App, CycloptsError, Group, Parameter, RepeatArgumentError, UnusedCliTokensError
 
 from bertsmith.cli.config_file import fill_from_file
 from bertsmith.cli.help import formatter, show_default
@@ -50,6 +50,17 @@ _VERBS: dict[str, tuple[str, str, list[str]]] = {
             "bertsmith prepare --input text/ --tokenizer vocab/ --out corpus/",
             "bertsmith prepare --input dump.xml.bz2 --tokenizer vocab/ --out c/ --show 5",
             'bertsmith prepare --input "*.jsonl.gz" --tokenizer vocab/ --out c/ --resume',
+        ],
+    ),
+    "instances": (
+        "Train",
+        "Write a corpus as TFRecord files, for google-research/bert.\n\n"
+        "Its run_pretraining.py reads them; pretraining here needs none. Defaults are those of its "
+        "create_pretraining_data.py.",
+        [
+            "bertsmith instances --corpus corpus/ --out tf/",
+            "bertsmith instances --corpus corpus/ --out tf/ --passes 5 --masking word",
+            "bertsmith instances --corpus c --out t --max-length 512 --max-predictions 77",
         ],
     ),
     "pretrain": (
@@ -184,6 +195,8 @@ def run(words: Sequence[str]) -> int:
 def _message(error: Exception) -> str:
     if isinstance(error, UnusedCliTokensError):
         return f"{' '.join(error.unused_tokens or [])!r} follows no option; each value needs its --name before it"
+    if isinstance(error, RepeatArgumentError):
+        return f"{error.token.keyword} is given twice, by this or another of its names; give it once"
     return str(error)
 
 

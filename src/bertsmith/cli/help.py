@@ -30,6 +30,6 @@ def _columns(console: Console, options: ConsoleOptions, entries: list[HelpEntry]
 
 
 def _name(entry: HelpEntry) -> str:
-    """``--lr FLOAT``, without the ``--no-`` of every flag."""
-    names = [*entry.positive_names, *entry.positive_shorts]
+    """``--lr FLOAT``, without the ``--no-`` of every flag, and without the names that other software has for it."""
+    names = [*entry.positive_names[:1], *entry.positive_shorts]
     return " ".join([*names, *([entry.metavar] if entry.metavar else [])])

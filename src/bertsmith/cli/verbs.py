@@ -16,6 +16,7 @@ from bertsmith.stages.evaluate import EvaluateSettings
 from bertsmith.stages.fill import FillSettings
 from bertsmith.stages.finetune_settings import FinetuneSettings
 from bertsmith.stages.inspect import InspectSettings
+from bertsmith.stages.instances_settings import InstancesSettings
 from bertsmith.stages.predict import PredictSettings
 from bertsmith.stages.prepare_settings import PrepareSettings
 from bertsmith.stages.pretrain_settings import PretrainSettings
@@ -37,6 +38,12 @@ def vocab(*, settings: Annotated[VocabSettings, _FLAT], config: Config = None) -
 
 def prepare(*, settings: Annotated[PrepareSettings, _FLAT], config: Config = None) -> None:
     from bertsmith.stages.prepare import prepare as run
+
+    run(settings)
+
+
+def instances(*, settings: Annotated[InstancesSettings, _FLAT], config: Config = None) -> None:
+    from bertsmith.stages.instances import instances as run
 
     run(settings)
 

@@ -80,6 +80,14 @@ class InstanceOptions:
 
 
 @dataclass(frozen=True)
+class PaddedInstanceOptions(InstanceOptions):
+    """How instances are made for a reader that wants all of one size."""
+
+    max_predictions: int = 20
+    """Most masked tokens in an instance; those with fewer are padded to it."""
+
+
+@dataclass(frozen=True)
 class MaskedBatch:
     """B instances of N tokens in all, packed end to end, with M of them masked.
 
@@ -221,6 +229,19 @@ class Stream:
             places = places[inside:]
         return MaskedBatch.concatenate(batches)
 
+    def epoch(self, epoch: int) -> Iterator[tuple[float, MaskedBatch]]:
+        """All instances of an epoch in the order of the stream, each batch behind the share of the epoch done with it.
+
+        Batches end where shards end, so that some are smaller.
+        """
+        num_shards = len(self.corpus.shards)
+        for turn in range(num_shards):
+            visit = self._plan(epoch * num_shards + turn)
+            for low in range(0, len(visit.order), self.batch_size):
+                rows = visit.order[low : low + self.batch_size]
+                done = (turn + (low + len(rows)) / len(visit.order)) / num_shards
+                yield done, self._builder.build(visit.shard, visit.instances, rows, visit.epoch, visit.index)
+
     def steps_per_epoch(self, epoch: int = 0) -> int:
         """Steps in an epoch, rounded up. Plans all shards of the epoch and those before it."""
         num_shards = len(self.corpus.shards)
@@ -228,6 +249,13 @@ class Stream:
             self._plan(len(self._bounds) - 1)
         instances = self._bounds[(epoch + 1) * num_shards] - self._bounds[epoch * num_shards]
         return -(-instances // self.batch_size)
+
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens in each instance of the first shard of the first epoch, special ones included, (I,)."""
+        instances = self._plan(0).instances
+        texts = [instances.a] if instances.b is None else [instances.a, instances.b]
+        tokens: NDArray[np.int64] = sum(text[:, 1] - text[:, 0] for text in texts)  # type: ignore[assignment]
+        return tokens + self.options.num_special
 
     @property
     def used_ids(self) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ writes, padded with zeros. Knows nothing of TensorFlow.
 
 A record is its length, the checksum of that, its bytes, and the checksum of those. The bytes are protocol buffers,
 encoded here field by field; that needs two kinds of field, varints packed into a run of bytes, and runs of bytes.
+Checksums are computed for many records at a time, a byte of each in one operation.
 """
 
 from __future__ import annotations
@@ -14,11 +15,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bertsmith.corpus.instances import MaskedBatch
 from bertsmith.errors import SettingsError
 from bertsmith.files import write_bytes
 
-PER_FILE = 20_000  # instances in a file: about 25 MB at 128 tokens
+PER_FILE = 20_000  # instances in a file: about 16 MB at 128 tokens
+_POLYNOMIAL = 0x82F63B78  # of CRC-32C, its lowest power in the highest bit
+_MASK = 0xA282EAD8  # what TFRecord adds to a checksum
 
 
 def write_tfrecords(
@@ -42,8 +48,8 @@ def write_tfrecords(
         waiting.clear()
 
     for batch in batches:
-        for example in examples(batch, max_length=max_length, max_predictions=max_predictions):
-            waiting.append(record(example))
+        for record in records(list(examples(batch, max_length=max_length, max_predictions=max_predictions))):
+            waiting.append(record)
             if len(waiting) == PER_FILE:
                 flush()
     if waiting:
@@ -75,14 +81,52 @@ def examples(batch: MaskedBatch, *, max_length: int, max_predictions: int) -> It
         )
 
 
-def record(content: bytes) -> bytes:
-    """A TFRecord record: content with its length and checksums (CRC-32C, masked)."""
-    from tensorboardX.record_writer import masked_crc32c
+def records(contents: Sequence[bytes]) -> list[bytes]:
+    """The TFRecord record of each content, which is of four bytes or more."""
+    framed = zip(contents, checksums(contents), strict=True)
+    return [_length(len(content)) + content + _masked(checksum) for content, checksum in framed]
 
-    length = struct.pack("<Q", len(content))
-    return b"".join(
-        [length, struct.pack("<I", masked_crc32c(length)), content, struct.pack("<I", masked_crc32c(content))]
-    )
+
+def checksums(contents: Sequence[bytes]) -> list[int]:
+    """The CRC-32C of each content, which is of four bytes or more.
+
+    >>> [f"{checksum:08x}" for checksum in checksums([b"123456789", bytes(32)])]
+    ['e3069283', '8a9136aa']
+    """
+    longest = max(map(len, contents), default=0)
+    # The last bytes of all stand in one row. Before the first ones are zeros, which leave a sum of zero as it is; the
+    # ones that every sum begins with are laid over the first four bytes instead.
+    rows = np.zeros((longest, len(contents)), np.uint8)
+    for column, content in enumerate(contents):
+        start = longest - len(content)
+        rows[start:, column] = np.frombuffer(content, np.uint8)
+        rows[start : start + 4, column] ^= 0xFF
+    table, sums = _table(), np.zeros(len(contents), np.uint32)
+    for row in rows:
+        sums = table[(sums ^ row) & 0xFF] ^ (sums >> 8)
+    found: list[int] = (~sums).tolist()
+    return found
+
+
+@cache
+def _table() -> NDArray[np.uint32]:
+    """(256,) what the byte that leaves a sum adds to the rest of it."""
+    table = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        table = np.where(table & 1, table >> 1 ^ np.uint32(_POLYNOMIAL), table >> 1)
+    return table
+
+
+@cache
+def _length(value: int) -> bytes:
+    """A length as it begins a record, with its checksum."""
+    length = struct.pack("<Q", value)
+    return length + _masked(*checksums([length]))
+
+
+def _masked(checksum: int) -> bytes:
+    """A checksum as TFRecord writes it: a checksum of data that hold checksums would be weak, so it is disguised."""
+    return struct.pack("<I", ((checksum >> 15 | checksum << 17) + _MASK) & 0xFFFFFFFF)
 
 
 def example(features: dict[str, bytes]) -> bytes:

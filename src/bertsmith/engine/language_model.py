@@ -103,7 +103,7 @@ class LanguageModel:
         """
         if isinstance(origin, BertConfig):
             chosen = choose_precision(precision, choose_device(device))
-            config = _with_dropout(origin, dropout)
+            config = _adapted(origin, kind, dropout)
             model = PretrainingModel(config, kind, torch.Generator().manual_seed(seed))
             model.to(chosen.device).eval()
             return cls(model, tokenizer, chosen)
@@ -129,7 +129,7 @@ class LanguageModel:
         precision: PrecisionName,
     ) -> LanguageModel:
         published = BertConfig.from_dict(checkpoint.config, where=str(checkpoint.folder / "config.json"))
-        config = _with_dropout(published, dropout)
+        config = _adapted(published, kind, dropout)
         tokenizer = Tokenizer.from_folder(checkpoint.folder)
         checkpoint.check_vocabulary(tokenizer.vocab_size)
         model = PretrainingModel(config, kind, torch.Generator().manual_seed(seed))
@@ -207,10 +207,12 @@ class LanguageModel:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
 
-def _with_dropout(config: BertConfig, rate: float | None) -> BertConfig:
-    if rate is None:
+def _adapted(config: BertConfig, kind: PretrainingKind, dropout: float | None) -> BertConfig:
+    """The configuration for what is to be learnt: "causal" alone reads as a decoder; with another dropout, if any."""
+    config = dataclasses.replace(config, is_decoder=kind == "causal")
+    if dropout is None:
         return config
-    return dataclasses.replace(config, hidden_dropout_prob=rate, attention_probs_dropout_prob=rate)
+    return dataclasses.replace(config, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
 
 
 def _on_device(ids: np.ndarray[Any, np.dtype[np.int32]], device: torch.device) -> Batch:

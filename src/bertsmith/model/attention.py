@@ -68,10 +68,10 @@ class SelfAttention(nn.Module):
     ) -> Tensor:
         """Weighted sums of values: (b, H, t, K) each -> (b, H, t, K); bias broadcasts to (b, H, t, t)."""
         dropout = self.dropout if self.training else 0.0
-        if dropout == 0 and kept is None:
+        if dropout == 0 and kept is None and not _fused_is_slow(query):
             mask = None if bias is None else bias.to(query.dtype)
             return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        # Written out: the fused kernels give no probabilities, and on the CPU have no dropout.
+        # Written out: the fused kernels give no probabilities, and on the CPU have no dropout and a slow backward pass.
         # The softmax is in fp32, which is more exact, and on the CPU four times faster than in bf16.
         scores = ((query * (1 / math.sqrt(self.head_size))) @ key.transpose(-1, -2)).float()  # (b, H, t, t)
         probabilities = (scores if bias is None else scores + bias).softmax(-1)
@@ -89,3 +89,12 @@ class SelfAttention(nn.Module):
         table = self.distance(distances + reach)  # (t, t, K)
         scores = torch.einsum("bhik,ijk->bhij", query, table.to(query.dtype))
         return scores / math.sqrt(self.head_size)
+
+
+def _fused_is_slow(query: Tensor) -> bool:
+    """Whether the fused kernel is to be differentiated on a CPU in half precision.
+
+    Its backward pass takes two to seven times as long there as products written out (`docs/lab-notes.md`); in fp32 and
+    without gradients it is the faster one.
+    """
+    return query.device.type == "cpu" and query.dtype == torch.bfloat16 and query.requires_grad

@@ -25,6 +25,7 @@ from bertsmith.report.record import Curves
 LOG_NAME = "log.jsonl"
 TENSORBOARD_NAME = "tensorboard"
 _SERIES = ("loss", "lr", "tokens_per_second")  # what every line holds beside its step
+_COUNTERS = ("step", "planned_steps", "epoch", "phase", "time")  # what is no curve
 
 
 class RunLog:
@@ -99,7 +100,7 @@ class RunLog:
         if "eval" in record:
             values = {f"eval/{name}": value for name, value in record["eval"].items()}
         else:
-            values = {f"train/{name}": record.get(name) for name in _SERIES}
+            values = {f"train/{name}": value for name, value in record.items() if name not in _COUNTERS}
         for tag, value in values.items():
             if value is not None and math.isfinite(value):
                 self._events.add_scalar(tag, float(value), int(record["step"]), walltime=record.get("time"))

@@ -31,6 +31,7 @@ class RunMetrics:
     best_step:        after which that score was best; ``None`` where nothing was evaluated
     examples, tokens: trained on within ``train_seconds``, every epoch counted
     parameters:       number of weights of the model
+    baseline:         scores of a guess that takes no model
     refit:            where the model was trained again on train + eval: what that came to; the rest tells of the tuning
     """
 
@@ -48,6 +49,7 @@ class RunMetrics:
     parameters: int
     settings: Mapping[str, Any]
     refit: Mapping[str, float] | None = None
+    baseline: Mapping[str, float] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Values under the names of the file, with rates and versions."""

@@ -46,11 +46,12 @@ class TrainingProgress(Bar):
         step, planned, elapsed = int(record["step"]), int(record["planned_steps"]), self.elapsed
         # The pace is that since the first line: a resumed run did its earlier steps at another time.
         self._first = first, since = self._first or (step, elapsed)
+        share = f", {record['share_of_peak']:.0%} of peak" if "share_of_peak" in record else ""
         facts = {
             "step": f"step {step:,}/{planned:,}",
             "loss": f"loss {record['loss']:.4f}",
             "rate": f"rate {format_rate(record['lr'])}",
-            "speed": f"{format_number(record['tokens_per_second'])} tokens/s",
+            "speed": f"{format_number(record['tokens_per_second'])} tokens/s{share}",
             "elapsed": format_duration(elapsed),
         }
         if first < step < planned:

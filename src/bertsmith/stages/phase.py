@@ -24,19 +24,23 @@ from bertsmith.training import Evaluation, FitOptions, FitResult, LossFunction, 
 from bertsmith.training.processes import ALONE, Processes
 
 SECONDS_BETWEEN_SAVES = 30.0
+_COUNTED = ("step", "planned_steps")  # in a line of the log, over all phases
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One training from start to end; a run with ``--refit`` has two.
+    """One training from start to end; a run with ``--refit`` or ``[[phases]]`` has several.
 
-    name:      of the folder of its state
-    model:     is trained in place
-    identity:  what must be the same when it is resumed
-    evaluate:  scores the model on the way, or ``None``
-    logged:    its steps and scores are those of ``log.jsonl``
-    followed:  another phase comes after it, and starts from what it came to
-    processes: that train it together; the first of them writes the files and talks to the user
+    name:         of the folder of its state
+    model:        is trained in place
+    identity:     what must be the same when it is resumed
+    adjustable:   names of the identity that may differ all the same, and are told where they do
+    evaluate:     scores the model on the way, or ``None``
+    logged:       its steps and scores are those of ``log.jsonl``
+    followed:     another phase comes after it, and starts from what it came to
+    steps_before: of the phases before it, which the log has told of
+    share_of:     tokens a second that would be all that the machine can do; with it the log tells the share
+    processes:    that train it together; the first of them writes the files and talks to the user
     """
 
     name: str
@@ -46,9 +50,12 @@ class Phase:
     options: FitOptions
     precision: Precision
     identity: Mapping[str, Any]
+    adjustable: frozenset[str] = frozenset()
     evaluate: Callable[[], Evaluation] | None = None
     logged: bool = False
     followed: bool = False
+    steps_before: int = 0
+    share_of: float | None = None
     processes: Processes = ALONE
 
 
@@ -64,21 +71,28 @@ def run_phase(
 
     Raises `TrainingError` where the loss or the weights are no longer finite.
     """
-    state = folder.load_state(phase.name, phase.identity) if resume else None
+    before = phase.steps_before
+    state = None
     if resume:
-        told = f"resuming at step {state.values['step']:,}" if state else "no state was saved yet: starting from step 0"
-        console.print(told)
+        state, changed = folder.load_state(phase.name, phase.identity, phase.adjustable)
+        at = before + state.values["step"] if state else before
+        console.print(f"resuming at step {at:,}" if state else f"no state was saved yet: starting from step {at:,}")
+        for line in changed:
+            console.print(line, highlight=False, markup=False)
     with ExitStack() as stack:
         listeners: list[Callable[[dict[str, Any]], None]] = []
         if phase.processes.first:
             listeners.append(stack.enter_context(TrainingProgress(console=console)).log)
             if phase.logged:
-                resume_at = state.values["step"] if state else None
+                resume_at = before + state.values["step"] if state else before or None
                 listeners.append(stack.enter_context(RunLog(folder.path, resume_at=resume_at)).log)
 
         def tell(record: dict[str, Any]) -> None:
+            whole = {name: value + before if name in _COUNTED else value for name, value in record.items()}
+            if phase.share_of is not None and "tokens_per_second" in record:
+                whole["share_of_peak"] = record["tokens_per_second"] / phase.share_of
             for listener in listeners:
-                listener(record)
+                listener(whole)
 
         result = fit(
             phase.model,

@@ -4,14 +4,14 @@ config.json, model.safetensors, tokenizer.json ...   the checkpoint, once traini
 metrics.json, report.html, README.md                 for people
 log.jsonl, tensorboard/                              while it trains
 .begun                                               the name of its training data; removed at the end
-state/, state-refit/                                 what --resume goes on from; removed at the end
+state/, state-refit/, state-2/ ...                   what --resume goes on from; removed at the end
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from bertsmith.report.metrics import METRICS_NAME
 from bertsmith.training import State
 
 _BEGUN = ".begun"
-_PHASES = ("state", "state-refit")
 
 
 class RunFolder:
@@ -105,23 +104,29 @@ class RunFolder:
         """Keep the state of a phase; ``identity`` is what must be the same when it is resumed."""
         save_state(self.path / phase, state.tensors, {"progress": dict(state.values), "identity": dict(identity)})
 
-    def load_state(self, phase: str, identity: Mapping[str, Any]) -> State | None:
-        """The state of a phase, or ``None`` when none was saved yet.
+    def load_state(
+        self, phase: str, identity: Mapping[str, Any], adjustable: Set[str] = frozenset()
+    ) -> tuple[State | None, list[str]]:
+        """The state of a phase, or ``None`` when none was saved yet; and a line for each ``adjustable`` difference.
 
-        Raises `SettingsError` naming what differs between the run that was stopped and this one.
+        Raises `SettingsError` naming what else differs between the run that was stopped and this one.
         """
         place = self.path / phase
         if not place.is_dir() or not has_state(place):
-            return None
+            return None, []
         saved = load_state(place)
         before = saved.values["identity"]
+        changed = []
         for name, now in identity.items():
             if name in before and before[name] != now:
+                if name in adjustable:
+                    changed.append(f"note: {name} was {before[name]!r} when the run was stopped, and is {now!r} now")
+                    continue
                 raise SettingsError(
                     f"{self.path}: --resume: {name} was {before[name]!r} when the run was stopped, and is {now!r} now; "
                     f"give it as it was, or start anew with --overwrite"
                 )
-        return State(saved.tensors, saved.values["progress"])
+        return State(saved.tensors, saved.values["progress"]), changed
 
     def end(self) -> None:
         """Remove what only a resumed run needs."""
@@ -129,11 +134,18 @@ class RunFolder:
         (self.path / _BEGUN).unlink(missing_ok=True)
 
     def _forget_states(self) -> None:
-        for phase in _PHASES:
-            shutil.rmtree(self.path / phase, ignore_errors=True)
+        for place in self._states():
+            shutil.rmtree(place, ignore_errors=True)
+
+    def has_state(self, phase: str) -> bool:
+        """Whether a state of the phase was saved."""
+        return has_state(self.path / phase)
 
     def _has_state(self) -> bool:
-        return any(has_state(self.path / phase) for phase in _PHASES)
+        return any(has_state(place) for place in self._states())
+
+    def _states(self) -> list[Path]:
+        return [place for place in self.path.glob("state*") if place.is_dir()]
 
     def _forget_run(self) -> None:
         for name in (LOG_NAME, _BEGUN):

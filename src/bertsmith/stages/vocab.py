@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bertsmith.checkpoint.folder import CONFIG
+from bertsmith.corpus.manifest import MANIFEST
 from bertsmith.corpus.sources import find_sources
 from bertsmith.errors import OutputError
 from bertsmith.files import write_json, write_text
@@ -85,11 +86,13 @@ def vocab(settings: VocabSettings, *, console: Console | None = None) -> Learned
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
-    """Raise `OutputError` where the vocabulary cannot go: the place is closed, or holds a model or another."""
+    """Raise `OutputError` where the vocabulary cannot go: the place is closed, or holds another, or what has one."""
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: is a file; name a folder as --out")
     if (folder / CONFIG).exists():
         raise OutputError(f"{folder}: holds a model, which goes with its own vocabulary; name another --out")
+    if (folder / MANIFEST).exists():
+        raise OutputError(f"{folder}: holds a corpus, which goes with its own vocabulary; name another --out")
     if (folder / TOKENIZER).exists() and not overwrite:
         raise OutputError(f"{folder}: holds a vocabulary already; give --overwrite to replace it, or another --out")
     check_output(str(folder / TOKENIZER))

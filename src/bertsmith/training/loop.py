@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bertsmith.errors import TrainingError
 from bertsmith.model.heads import EncoderModel
 from bertsmith.training.loss import LossFunction
 from bertsmith.training.memory import keep_freed_memory
@@ -23,6 +24,7 @@ from bertsmith.training.processes import ALONE, Processes
 from bertsmith.training.step import Progress, State, Stepper
 
 INTERRUPTED = "interrupted"
+SECONDS_BETWEEN_SAVES = 180.0  # where the user has not said how many steps
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def fit(
     valid.
 
     The gradient of a step is that of the mean loss over all valid targets of its rows, whatever the number of passes.
-    Raises `TrainingError` when the loss or its gradient is not finite, before the update.
+    A step whose loss or gradient is not finite is passed over, and no state is saved before a better one. Raises
+    `TrainingError` after ``options.max_skipped`` of them in a row, and where no step came to an update.
     """
     keep_freed_memory()
     stepper = Stepper(model, plan, loss, options, precision, processes)
@@ -78,6 +81,11 @@ def fit(
         if state is not None:
             stepper.restore(state)
         stopped = _train(stepper, evaluate, save, log, interrupted)
+        if stepper.progress.skipped_in_a_row and not stepper.progress.updates:
+            raise TrainingError(
+                f"none of {stepper.progress.step:,} steps had a finite loss and gradient: nothing was learnt; try a "
+                f"smaller --lr (it is {options.lr:g}), or --precision fp32"
+            )
         stepper.use_best()
     finally:
         stepper.release()
@@ -96,6 +104,7 @@ def _train(
     options, progress = stepper.options, stepper.progress
     stepper.model.train()
     stopped = stepper.stop_reached()
+    saved = time.monotonic()
     while not stopped:
         started = time.perf_counter()
         stepper.take()
@@ -114,8 +123,11 @@ def _train(
             if log is not None:
                 log({"step": progress.step, "eval": scores})
         broken_off = not stopped and interrupted is not None and interrupted()
-        if save is not None and (_due(progress.step, options.save_every, epoch_ended) or stopped or broken_off):
+        waited = not options.save_every and time.monotonic() - saved >= SECONDS_BETWEEN_SAVES
+        due = _due(progress.step, options.save_every, epoch_ended or waited) or stopped or broken_off
+        if save is not None and due and not progress.skipped_in_a_row:
             save(stepper.state(last=bool(stopped), broken_off=broken_off))
+            saved = time.monotonic()
         stopped = stepper.agree(INTERRUPTED if broken_off else stopped)
     return stopped
 
@@ -133,5 +145,5 @@ def _evaluate(stepper: Stepper, evaluate: Callable[[], Evaluation]) -> dict[str,
     return scores
 
 
-def _due(step: int, every: int, epoch_ended: bool) -> bool:
-    return step % every == 0 if every else epoch_ended
+def _due(step: int, every: int, otherwise: bool) -> bool:
+    return step % every == 0 if every else otherwise

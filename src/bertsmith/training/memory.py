@@ -29,6 +29,7 @@ def keep_freed_memory() -> bool:
     settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_TOP_PAD, 64 * 2**20))
     return all(mallopt(name, value) == 1 for name, value in settings)
 
+
 _SCRATCH: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
 
 

@@ -18,6 +18,8 @@ processes must divide by the counts of the whole step, which is why a batch know
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -31,8 +33,8 @@ from bertsmith.training.vocabulary_loss import VocabularyLoss, vocabulary_loss
 def pretraining_loss(model: PretrainingModel, batch: Batch) -> Loss:
     """Masked tokens and next sentence, or the one that the model's kind has."""
     if model.head_kind == "causal":
-        return causal_loss(model, batch)
-    x, layout = model.vectors(batch)
+        return causal_loss(model, unmasked(batch))
+    x, layout = model.vectors(unmasked(batch) if model.head_kind == "next_sentence" else batch)
     rows, share = len(batch.lengths), batch.targets["share"][0]
     total = x.new_zeros((), dtype=torch.float32)
     parts: dict[str, tuple[Tensor, Tensor | float]] = {}
@@ -60,7 +62,17 @@ def causal_loss(model: PretrainingModel, batch: Batch) -> Loss:
     is_target[starts] = False  # nothing stands before a first token
     places = torch.nonzero(is_target).squeeze(1).to(x.device)
     guessed = _guess(model, x.index_select(0, places - 1), batch.ids.index_select(0, places))
-    return Loss(guessed.sum, len(places), {"accuracy": (guessed.correct, len(places))})
+    parts: dict[str, tuple[Tensor, Tensor | float]] = {
+        "lm_loss": (guessed.sum, len(places)),
+        "lm_accuracy": (guessed.correct, len(places)),
+    }
+    return Loss(guessed.sum, len(places), parts)
+
+
+def unmasked(batch: Batch) -> Batch:
+    """The batch as its text was, for models that are to read it whole."""
+    places, ids = batch.targets.get("masked_places"), batch.targets.get("masked_ids")
+    return batch if places is None or ids is None else replace(batch, ids=batch.ids.index_copy(0, places, ids))
 
 
 def _guess(model: PretrainingModel, x: Tensor, targets: Tensor) -> VocabularyLoss:

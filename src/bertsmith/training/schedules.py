@@ -1,6 +1,7 @@
 """Learning-rate schedules: how far along training is -> the learning rate.
 
-The shapes and their names are those of `transformers`' schedulers, so that a recipe carries over number for number.
+The shapes and their names are those of `transformers`' schedulers, so that a recipe carries over number for number;
+``decay_steps`` is TensorFlow's, for recipes of google-research/bert.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ def learning_rate(options: FitOptions, step: int, total_steps: float) -> float:
     warmup = warmup_steps(options, total_steps)
     if step < warmup:
         return options.lr * step / max(1, warmup)
-    done = min(1.0, (step - warmup) / max(1.0, total_steps - warmup))
+    if options.decay_steps is None:
+        done = min(1.0, (step - warmup) / max(1.0, total_steps - warmup))
+    else:  # PolynomialDecay counts from step 0; the warm-up hides the first part of its fall
+        done = min(1.0, step / options.decay_steps)
     return options.end_lr + (options.lr - options.end_lr) * _shape(options, done)
 
 

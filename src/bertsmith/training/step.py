@@ -19,7 +19,7 @@ from bertsmith.errors import TrainingError
 from bertsmith.model.heads import EncoderModel
 from bertsmith.training.live_rows import LiveRows
 from bertsmith.training.loss import LossFunction
-from bertsmith.training.optimizer import FlatAdamW
+from bertsmith.training.optimizer import Optimizer
 from bertsmith.training.options import FitOptions
 from bertsmith.training.parameters import group_parameters, parse_freeze
 from bertsmith.training.plan import Plan
@@ -43,6 +43,8 @@ class Progress:
     seconds: float = 0.0
     loss_scale: float = 1.0  # of the sum of a step's losses
     steps_since_overflow: int = 0
+    skipped: int = 0  # steps without an update, because their numbers were not finite
+    skipped_in_a_row: int = 0
     unused_row_decay: float = 1.0
     best_step: int | None = None
     best_value: float | None = None
@@ -91,7 +93,7 @@ class Stepper:
         self._narrow_embedding()
         groups = group_parameters(model, model.config.num_hidden_layers, options)
         linear = {one for part in model.modules() if isinstance(part, nn.Linear) for one in part.parameters()}
-        self.optimizer = FlatAdamW(groups, options, linear, precision.dtype)
+        self.optimizer = Optimizer(groups, options, linear, precision.dtype)
 
     def _narrow_embedding(self) -> None:
         """Train only the used rows of the word embedding, where that saves something."""
@@ -108,7 +110,10 @@ class Stepper:
         return word if isinstance(word, LiveRows) else None
 
     def take(self) -> None:
-        """One optimizer step. Raises `TrainingError` before the update for a loss or gradient that is not finite."""
+        """One optimizer step. A loss or gradient that is not finite changes no weight, and the step counts as skipped.
+
+        Raises `TrainingError` at the last of ``max_skipped`` such steps in a row, and where no later one can be better.
+        """
         progress = self.progress
         sums: dict[str, Tensor] = {}
         tokens = 0
@@ -132,15 +137,10 @@ class Stepper:
         *values, scaled_norm = torch.cat([totals, self.optimizer.norm()[None]]).tolist()
         measured = dict(zip(sums, values, strict=True))
         total, count = measured["loss"], measured["loss.count"]
-        if not math.isfinite(total):
-            raise TrainingError(
-                f"the loss is {total} at step {progress.step + 1}: training stopped before the update; "
-                f"try a smaller --lr (it is {self.options.lr:g}), a longer --warmup, or --precision fp32"
-            )
         divisor = max(count, 1e-12) * progress.loss_scale
         norm = scaled_norm / divisor
         lr = learning_rate(self.options, progress.step, self.expected_steps())
-        if self._scaled_well(norm, count):
+        if self._is_sound(total, norm, count):
             self.optimizer.step(lr, divisor=divisor, norm=norm)
             progress.updates += 1
             if self.live_rows is not None:
@@ -150,7 +150,8 @@ class Stepper:
         progress.tokens += int(measured["tokens"])
         interval = progress.interval
         for name, number in measured.items():
-            interval[name] = interval.get(name, 0.0) + number
+            told = name == "tokens" or math.isfinite(total)
+            interval[name] = interval.get(name, 0.0) + (number if told else 0.0)
         interval["lr"] = lr
         interval["gradient_norm"] = norm
 
@@ -160,24 +161,35 @@ class Stepper:
         self.progress.seconds += seconds
         self.progress.interval["seconds"] = self.progress.interval.get("seconds", 0.0) + seconds
 
-    def _scaled_well(self, norm: float, count: float) -> bool:
-        """False when fp16 gradients overflowed: the step is skipped and the scale halved.
+    def _is_sound(self, total: float, norm: float, count: float) -> bool:
+        """Whether the numbers of a step are finite, so that it may change the weights.
 
-        Raises `TrainingError` where no scale would help, since even the gradient of the mean loss itself is not finite.
+        fp16 gradients that overflowed halve the loss scale. Otherwise a few such steps are passed over (a damaged row,
+        a fault of the machine), unless the weights are no longer finite themselves: then so is all that follows.
         """
         progress, fp16 = self.progress, self.precision.name == "fp16"
-        if math.isfinite(norm):
+        if math.isfinite(total) and math.isfinite(norm):
+            progress.skipped_in_a_row = 0
             progress.steps_since_overflow += 1
             if fp16 and progress.steps_since_overflow % _SCALE_GROWTH_STEPS == 0:
                 progress.loss_scale *= 2
             return True
-        if fp16 and progress.loss_scale * max(count, 1.0) >= 2:
+        progress.skipped += 1
+        if fp16 and math.isfinite(total) and progress.loss_scale * max(count, 1.0) >= 2:
             progress.loss_scale /= 2
             progress.steps_since_overflow = 0
             return False
+        progress.skipped_in_a_row += 1
+        if progress.skipped_in_a_row < self.options.max_skipped and self.optimizer.is_finite():
+            return False
+        what = "the gradient is not finite" if math.isfinite(total) else f"the loss is {total}"
+        before = progress.skipped_in_a_row - 1
+        as_before = f", as at the {before} before it" if before else ""
+        longer = "" if math.isfinite(total) else ", a longer --warmup"
+        narrow = ", or --precision fp32" if fp16 or not math.isfinite(total) else ""
         raise TrainingError(
-            f"the gradient is not finite at step {progress.step + 1}: training stopped before the update; "
-            f"try a smaller --lr (it is {self.options.lr:g}){', or --precision fp32' if fp16 else ''}"
+            f"{what} at step {progress.step + 1}{as_before}: training stopped before the update; "
+            f"try a smaller --lr (it is {self.options.lr:g}){longer}{narrow}"
         )
 
     def _decay_unused_rows(self, lr: float) -> None:
@@ -225,6 +237,7 @@ class Stepper:
             **{name: interval[name] / count if count else math.nan for name, count in counts.items()},
             "lr": interval["lr"],
             "gradient_norm": interval["gradient_norm"],
+            **({"skipped": progress.skipped} if progress.skipped else {}),
             "tokens_per_second": interval["tokens"] / interval["seconds"],
         }
 
