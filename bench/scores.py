@@ -91,14 +91,19 @@ def run(name: str, seed: int, data: Path, out: Path) -> str:
     """Train and score one task; a row of the table."""
     recipe = RECIPES[name]
     folder = out / f"{name}-{seed}"
-    command = f"finetune {recipe.train.format(data=data)} --seed {seed} --out {folder} --overwrite"
-    bertsmith(command)
-    scores = json.loads(bertsmith(f"evaluate --model {folder} --data {recipe.held_out.format(data=data)} --json"))
+    scores = train_and_score(recipe, folder, data, f"--seed {seed}")
     metrics = json.loads((folder / "metrics.json").read_text())
     told = ", ".join(f"{score} {scores[score]:.4g}" for score in recipe.scores)
     while_training = ", ".join(f"{score} {metrics['eval'][score]:.4g}" for score in recipe.scores if metrics["eval"])
     seconds, rate = metrics["train_seconds"], metrics["tokens_per_second"]
     return f"| {name} | {seed} | {told} | {while_training or 'none'} | {seconds:.0f} s | {rate:,.0f} |"
+
+
+def train_and_score(recipe: Recipe, folder: Path, data: Path, more: str) -> dict[str, float]:
+    """Train by a recipe, with more options, into a folder; the scores of what came of it on the held-out data."""
+    bertsmith(f"finetune {recipe.train.format(data=data)} {more} --out {folder} --overwrite")
+    scores = bertsmith(f"evaluate --model {folder} --data {recipe.held_out.format(data=data)} --json")
+    return {name: float(value) for name, value in json.loads(scores).items() if value is not None}
 
 
 def bertsmith(arguments: str) -> str:

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, get_args
 from cyclopts import Parameter
 
 from bertsmith.corpus.instances import InstanceOptions
-from bertsmith.errors import SettingsError, nearest
+from bertsmith.errors import SettingsError
 from bertsmith.model.heads import PretrainingKind
-from bertsmith.settings import from_flat, to_flat
+from bertsmith.settings import by_field, from_flat, to_flat
 from bertsmith.training.options import PretrainFitOptions, check_name
 
 DEFAULT_EPOCHS = 1.0
@@ -45,8 +45,7 @@ class PretrainSettings:
     model: str | None = None
     """Model to go on from instead: a folder, or a name on the hub; for a second phase, or for a domain."""
     objective: Objective | None = None
-    """What is learnt: masked tokens, next sentence, both, or the next token (causal, as a decoder). [default:
-    masked+next; masked with --no-pairs]"""
+    """What is learnt; causal is the next token, as a decoder. [default: masked+next; masked with --no-pairs]"""
     dropout: float | None = None
     """Dropout everywhere in the model; as its configuration has it (0.1), if not given."""
     resume: bool = False
@@ -56,8 +55,7 @@ class PretrainSettings:
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
     phases: Annotated[str, Parameter(negative=())] = ""
-    """Trainings one after another, each from the weights of the one before: [[phases]] tables in a TOML file, or here a
-    JSON list of objects, with the options that each changes."""
+    """Trainings in a row, each from the last one's weights: [[phases]] in TOML; here a JSON list of changes."""
 
     instances: Annotated[InstanceOptions, Parameter(name="*", group="Instances")] = field(
         default_factory=InstanceOptions
@@ -105,16 +103,14 @@ class PretrainSettings:
             return [self]
         common = {name: value for name, value in to_flat(self).items() if name != "phases"}
         found = []
-        for number, changed in enumerate(self._named_phases()):
-            free = [name for name in common if name not in _OF_THE_RUN]
-            for name in changed:
-                if name in _OF_THE_RUN:
-                    raise SettingsError(f"phase {number + 1}: {name} is the same for the whole run; give it once")
-                if name not in free:
-                    raise SettingsError(f"phase {number + 1}: there is no option {name!r}; {nearest(name, free)}")
-            stops = dict.fromkeys(_STOPS) if any(name in changed for name in _STOPS) else {}
-            values = {**common, **stops, **changed, "seed": self.fit.seed + number}
+        for number, named in enumerate(self._named_phases()):
             try:
+                changed = by_field(PretrainSettings, named)
+                for name in changed:
+                    if name in _OF_THE_RUN:
+                        raise SettingsError(f"{name} is the same for the whole run; give it once")
+                stops = dict.fromkeys(_STOPS) if any(name in changed for name in _STOPS) else {}
+                values = {**common, **stops, **changed, "seed": self.fit.seed + number}
                 found.append(from_flat(PretrainSettings, values))
             except SettingsError as error:
                 raise SettingsError(f"phase {number + 1}: {error}") from None

@@ -72,8 +72,7 @@ class FitOptions:
     eval_every: int = 0
     """Steps between evaluations; 0 means at the end of each epoch."""
     save_every: int = 0
-    """Steps between saves of the state that --resume goes on from; 0 means at the ends of epochs, and every few minutes
-    of a long one."""
+    """Steps between saves of what --resume goes on from; 0 means at ends of epochs, and every few minutes."""
     keep_best: bool = False
     """End with the weights of the best evaluation, not the last."""
     patience: int = 0
