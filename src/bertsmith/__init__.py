@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 if TYPE_CHECKING:
-    from bertsmith.api import finetune, inspect, load
+    from bertsmith.api import finetune, inspect, load, prepare, pretrain, vocab
     from bertsmith.engine import TaskModel
     from bertsmith.errors import BertsmithError
     from bertsmith.tables import Table
@@ -26,7 +26,19 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = ["BertsmithError", "Table", "TaskModel", "Tokenizer", "__version__", "finetune", "inspect", "load"]
+__all__ = [
+    "BertsmithError",
+    "Table",
+    "TaskModel",
+    "Tokenizer",
+    "__version__",
+    "finetune",
+    "inspect",
+    "load",
+    "prepare",
+    "pretrain",
+    "vocab",
+]
 
 _HOMES = {
     "BertsmithError": "bertsmith.errors",
@@ -36,6 +48,9 @@ _HOMES = {
     "finetune": "bertsmith.api",
     "inspect": "bertsmith.api",
     "load": "bertsmith.api",
+    "prepare": "bertsmith.api",
+    "pretrain": "bertsmith.api",
+    "vocab": "bertsmith.api",
 }
 
 

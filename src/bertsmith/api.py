@@ -1,12 +1,16 @@
 """bertsmith in Python: the verbs of the command line as functions.
 
-Enters: options by the names of their flags; data as paths, tables, rows or data frames. Leaves: a `TaskModel`.
+Enters: options by the names of their flags; data as paths, tables, rows or data frames; raw text as paths. Leaves: a
+model, a tokenizer or a corpus.
 """
 
 from __future__ import annotations
 
+import io
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +19,17 @@ import numpy as np
 from bertsmith.engine import TaskModel
 from bertsmith.settings import from_flat
 from bertsmith.tables.memory import Data, path_or_table
+from bertsmith.text import Tokenizer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bertsmith.corpus.shards import Corpus
+    from bertsmith.engine.language_model import LanguageModel
     from bertsmith.stages.inspect import ModelFacts
     from bertsmith.training.options import PrecisionName
+
+TextFiles = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 def finetune(
@@ -44,15 +55,84 @@ def finetune(
     >>> rows = [{"text": "a fine day", "label": "good"}, {"text": "a sad one", "label": "bad"}, ...]
     >>> model = finetune(rows, "runs/moods", epochs=4)                             # doctest: +SKIP
     """
-    from rich.console import Console
-
     from bertsmith.stages.finetune import finetune as run  # draws figures: not for those who only load
     from bertsmith.stages.finetune_settings import FinetuneSettings
 
-    values = {name: _as_flag(value) for name, value in {**options, "out": out, "task": task}.items()}
+    values = _as_flags(options, out=out, task=task)
     values |= {"train": path_or_table(train, "train"), "eval": None if eval is None else path_or_table(eval, "eval")}
     settings = from_flat(FinetuneSettings, values)
-    return run(settings, console=Console(stderr=True, quiet=True) if quiet else None)
+    return run(settings, console=_console(quiet))
+
+
+def vocab(input: TextFiles, out: str | os.PathLike[str], *, quiet: bool = False, **options: Any) -> Tokenizer:
+    """Learn a vocabulary from raw text, as ``bertsmith vocab`` does, and return its tokenizer.
+
+    input:   a file, folder, pattern or ``pydocs``, or several of them
+    out:     folder for the tokenizer's files
+    options: any flag of ``bertsmith vocab`` by its name, ``size=8000, cased=True``
+
+    >>> tokenizer = vocab("text/", "vocab", size=8000)                            # doctest: +SKIP
+    """
+    from bertsmith.stages.vocab import vocab as run
+    from bertsmith.stages.vocab_settings import VocabSettings
+
+    settings = from_flat(VocabSettings, _as_flags(options, input=_names(input), out=out))
+    with redirect_stdout(io.StringIO()) if quiet else nullcontext():  # the comparison with other vocabularies
+        run(settings, console=_console(quiet))
+    return Tokenizer.from_folder(Path(out))
+
+
+def prepare(
+    input: TextFiles,
+    tokenizer: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    quiet: bool = False,
+    **options: Any,
+) -> Corpus:
+    """Make a corpus for pretraining of raw text, as ``bertsmith prepare`` does, and return it.
+
+    input:     a file, folder, pattern or ``pydocs``, or several of them
+    tokenizer: folder, file or name of the tokenizer
+    out:       folder for the corpus
+    options:   any flag of ``bertsmith prepare`` by its name, ``duplicates="near"``. With ``workers=2`` other processes
+               help; they import the script that calls this, which must keep its work under ``if __name__ ==
+               "__main__"`` then. None do unless told so
+
+    >>> corpus = prepare("text/", "vocab", "corpus")                              # doctest: +SKIP
+    """
+    from bertsmith.stages.prepare import prepare as run
+    from bertsmith.stages.prepare_settings import PrepareSettings
+
+    values = {"workers": 0, **_as_flags(options, input=_names(input), tokenizer=tokenizer, out=out)}
+    return run(from_flat(PrepareSettings, values), console=_console(quiet))
+
+
+def pretrain(
+    corpus: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    phases: Sequence[Mapping[str, Any]] = (),
+    quiet: bool = False,
+    **options: Any,
+) -> LanguageModel | None:
+    """Pretrain an encoder on a corpus, as ``bertsmith pretrain`` does, and return the model.
+
+    corpus:  folder of `prepare`
+    out:     folder for the model, its log and its report
+    phases:  trainings one after another, each by the options that it changes
+    options: any flag of ``bertsmith pretrain`` by its name, ``preset="L4-H256", minutes=30, lr=1e-3``
+
+    Returns ``None`` where SIGTERM broke it off; ``resume=True`` goes on from there.
+
+    >>> model = pretrain("corpus", "runs/mini", preset="L2-H128", minutes=10, lr=1e-3)    # doctest: +SKIP
+    >>> model.fill("the capital of france is [MASK].")[0][0].token                      # doctest: +SKIP
+    """
+    from bertsmith.stages.pretrain import pretrain as run
+    from bertsmith.stages.pretrain_settings import PretrainSettings
+
+    values = _as_flags(options, corpus=corpus, out=out, phases=json.dumps(list(phases)) if phases else "")
+    return run(from_flat(PretrainSettings, values), console=_console(quiet))
 
 
 def load(
@@ -85,6 +165,22 @@ def inspect(name: str | Path) -> ModelFacts:
     from bertsmith.stages.inspect import facts_of_folder
 
     return facts_of_folder(os.fspath(name))
+
+
+def _console(quiet: bool) -> Console | None:
+    from rich.console import Console
+
+    return Console(stderr=True, quiet=True) if quiet else None
+
+
+def _names(files: TextFiles) -> tuple[str, ...]:
+    return tuple(os.fspath(file) for file in ([files] if isinstance(files, str | os.PathLike) else files))
+
+
+def _as_flags(options: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    return {name: _as_flag(value) for name, value in options.items()} | {
+        name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in more.items()
+    }
 
 
 def _as_flag(value: Any) -> Any:

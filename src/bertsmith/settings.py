@@ -129,6 +129,8 @@ def _fitted(name: str, value: Any, hint: Any) -> Any:
     words = [word for kind in kinds if typing.get_origin(kind) is Literal for word in typing.get_args(kind)]
     if value in words or type(value) in kinds:
         return value
+    if typing.get_origin(hint) is tuple and isinstance(value, tuple) and all(isinstance(one, str) for one in value):
+        return value
     if float in kinds and type(value) is int:
         return float(value)
     if int in kinds and isinstance(value, float) and value.is_integer():

@@ -167,9 +167,8 @@ def test_nothing_learnt_is_told(make_model: Maker, train: Maker, loss_of: Maker)
 def test_after_an_error_the_model_is_an_ordinary_one(
     precision: str, make_model: Maker, make_rows: Maker, train: Maker, loss_of: Maker
 ) -> None:
-    model = make_model()
+    model, loss = make_model(), failing_loss(loss_of, 2, float("nan"))
     with pytest.raises(TrainingError):
-        loss = failing_loss(loss_of, 2, float("nan"))
         train(model, make_rows(num_ids=12), loss=loss, precision=precision, steps=5, max_skipped=2)
     expected = make_model().state_dict()
     assert {name: (one.shape, one.dtype) for name, one in model.state_dict().items()} == {

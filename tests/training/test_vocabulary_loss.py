@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bertsmith.training.vocabulary_loss import CPU_CHUNK as CHUNK, vocabulary_loss
+from bertsmith.training.vocabulary_loss import CPU_CHUNK as CHUNK
+from bertsmith.training.vocabulary_loss import vocabulary_loss
 
 
 @pytest.mark.parametrize("num_tokens", [1, CHUNK - 1, CHUNK, 2 * CHUNK + 3])

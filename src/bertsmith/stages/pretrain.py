@@ -7,6 +7,7 @@ it on the held-out documents, save, report.
 from __future__ import annotations
 
 import dataclasses
+import math
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -61,6 +62,7 @@ def pretrain(settings: PretrainSettings, *, console: Console | None = None) -> L
         if processes.first:
             folder.begin(train=settings.corpus, overwrite=settings.overwrite)
 
+        peak = measure_peak(model.precision) if processes.first else math.nan  # only the first logs
         ended: list[FitResult] = []
         phases = settings.each_phase()
         names = ["state", *(f"state-{number}" for number in range(2, len(phases) + 1))]
@@ -80,7 +82,7 @@ def pretrain(settings: PretrainSettings, *, console: Console | None = None) -> L
                 logged=not begun_next,  # otherwise the log has all of it, and lines behind it
                 followed=number + 1 < len(phases),
                 steps_before=sum(result.progress.step for result in ended),
-                share_of=measure_peak(model.precision) / flops_per_token(one, model, plan),
+                share_of=peak / flops_per_token(one, model, plan),
                 processes=processes,
             )
             show_phase(number, one, phases, plan, phase, console)

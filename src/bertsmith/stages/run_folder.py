@@ -18,6 +18,7 @@ from typing import Any
 
 from bertsmith.checkpoint import has_state, hold_folder, load_state, save_state
 from bertsmith.checkpoint.folder import CONFIG
+from bertsmith.corpus.manifest import MANIFEST
 from bertsmith.errors import BertsmithError, OutputError, SettingsError
 from bertsmith.files import write_text
 from bertsmith.report.html import REPORT_NAME
@@ -55,6 +56,8 @@ class RunFolder:
         """Raise `OutputError` where another run's files would be mixed with this one's."""
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(f"{self.path}: is a file; name a folder as --out")
+        if (self.path / MANIFEST).exists():
+            raise OutputError(f"{self.path}: holds a corpus, which a model must not be mixed with; name another --out")
         if resume and (self.path / METRICS_NAME).exists() and not self._has_state():
             raise OutputError(f"{self.path}: this run has ended, there is nothing to resume; see its {REPORT_NAME}")
         if resume and (self.path / CONFIG).exists() and not ((self.path / LOG_NAME).exists() or self._has_state()):

@@ -16,7 +16,7 @@ from typing import Any
 from bertsmith.errors import TrainingError
 from bertsmith.model.heads import EncoderModel
 from bertsmith.training.loss import LossFunction
-from bertsmith.training.memory import keep_freed_memory
+from bertsmith.training.memory import forget_scratch, keep_freed_memory
 from bertsmith.training.options import FitOptions
 from bertsmith.training.plan import Plan
 from bertsmith.training.precision import Precision
@@ -89,6 +89,7 @@ def fit(
         stepper.use_best()
     finally:
         stepper.release()
+        forget_scratch()
         model.eval()
     return FitResult(stepper.progress, stopped)
 

@@ -47,3 +47,8 @@ def scratch(name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.d
         with torch.inference_mode(False):  # made while evaluating, it must do for training as well
             held = _SCRATCH[key] = torch.empty(size, dtype=dtype, device=device)
     return held[:size].view(*shape)
+
+
+def forget_scratch() -> None:
+    """Give the memory of `scratch` back, when training has ended."""
+    _SCRATCH.clear()
