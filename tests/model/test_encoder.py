@@ -275,6 +275,23 @@ def test_dropout_follows_the_key_of_the_noise(make_config: Maker, make_model: Ma
     assert torch.equal(logits(1, 2), logits(1, 3))
 
 
+def test_another_dropout_is_taken_everywhere_and_kept_out_of_the_configuration(
+    make_config: Maker, make_model: Maker, make_batch: Maker
+) -> None:
+    config = make_config(hidden_dropout_prob=0.5, attention_probs_dropout_prob=0.5)
+    model, batch = make_model(config), make_batch([9, 30, 4], config)
+    without = model(batch)
+    model.train()
+    model.encoder.set_dropout(0.0)
+    layout = PackedLayout(batch.lengths)
+    trained = model.encoder(batch.ids, batch.segments, layout).last
+    model.eval()
+    torch.testing.assert_close(trained, model.encoder(batch.ids, batch.segments, layout).last)
+    torch.testing.assert_close(model(batch), without)
+    assert model.config.hidden_dropout_prob == 0.5
+
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("relative", [False, True], ids=["absolute", "relative"])
 def test_the_gradient_is_the_slope_of_the_loss(

@@ -91,24 +91,20 @@ class LanguageModel:
         kind: PretrainingKind,
         *,
         seed: int,
-        dropout: float | None = None,
         device: str = "auto",
         precision: PrecisionName = "auto",
     ) -> LanguageModel:
         """A model to be trained: from random weights of a configuration, or going on from a checkpoint's encoder.
 
-        dropout: everywhere in the model, in place of what the configuration says
-
         Raises `CheckpointError` for a checkpoint that is damaged, or whose tokenizer is another than ``tokenizer``.
         """
         if isinstance(origin, BertConfig):
             chosen = choose_precision(precision, choose_device(device))
-            config = _adapted(origin, kind, dropout)
-            model = PretrainingModel(config, kind, torch.Generator().manual_seed(seed))
+            model = _new_model(origin, kind, seed)
             model.to(chosen.device).eval()
             return cls(model, tokenizer, chosen)
         checkpoint = read_checkpoint(resolve(origin))
-        started = cls._build(checkpoint, kind, seed=seed, dropout=dropout, device=device, precision=precision)
+        started = cls._build(checkpoint, kind, seed=seed, device=device, precision=precision)
         if started.tokenizer.fingerprint != tokenizer.fingerprint:
             raise CheckpointError(
                 f"{checkpoint.folder}: its tokenizer is not the one the corpus was prepared with; prepare the corpus "
@@ -124,15 +120,13 @@ class LanguageModel:
         kind: PretrainingKind,
         *,
         seed: int,
-        dropout: float | None = None,
         device: str,
         precision: PrecisionName,
     ) -> LanguageModel:
-        published = BertConfig.from_dict(checkpoint.config, where=str(checkpoint.folder / "config.json"))
-        config = _adapted(published, kind, dropout)
+        config = BertConfig.from_dict(checkpoint.config, where=str(checkpoint.folder / "config.json"))
         tokenizer = Tokenizer.from_folder(checkpoint.folder)
         checkpoint.check_vocabulary(tokenizer.vocab_size)
-        model = PretrainingModel(config, kind, torch.Generator().manual_seed(seed))
+        model = _new_model(config, kind, seed)
         weights = dict(checkpoint.weights)
         for name, twin in (("weight", "bert.embeddings.word_embeddings.weight"), ("bias", "cls.predictions.bias")):
             copy = weights.pop(_TIED + name, None)
@@ -207,12 +201,10 @@ class LanguageModel:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
 
-def _adapted(config: BertConfig, kind: PretrainingKind, dropout: float | None) -> BertConfig:
-    """The configuration for what is to be learnt: "causal" alone reads as a decoder; with another dropout, if any."""
+def _new_model(config: BertConfig, kind: PretrainingKind, seed: int) -> PretrainingModel:
+    """A model with random weights; "causal" alone reads as a decoder, whatever the encoder was before."""
     config = dataclasses.replace(config, is_decoder=kind == "causal")
-    if dropout is None:
-        return config
-    return dataclasses.replace(config, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
+    return PretrainingModel(config, kind, torch.Generator().manual_seed(seed))
 
 
 def _on_device(ids: np.ndarray[Any, np.dtype[np.int32]], device: torch.device) -> Batch:

@@ -51,6 +51,12 @@ class Encoder(nn.Module):
         pre = config.norm_placement == "pre"
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if pre else None
 
+    def set_dropout(self, rate: float) -> None:
+        """Train with this dropout everywhere, in place of the configuration's, which stays what it is."""
+        for part in self.modules():
+            if isinstance(part, Embeddings | Layer | SelfAttention):
+                part.dropout = rate
+
     def forward(
         self,
         ids: Tensor,

@@ -121,10 +121,11 @@ def start_model(settings: PretrainSettings, corpus: Corpus) -> LanguageModel:
         tokenizer,
         settings.kind,
         seed=settings.fit.seed,
-        dropout=settings.dropout,
         device=settings.device,
         precision=settings.fit.precision,
     )
+    if settings.dropout is not None:
+        model.model.encoder.set_dropout(settings.dropout)
     positions = model.model.config.max_position_embeddings
     if settings.longest > positions:
         raise SettingsError(

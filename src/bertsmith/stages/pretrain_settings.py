@@ -47,7 +47,7 @@ class PretrainSettings:
     objective: Objective | None = None
     """What is learnt; causal is the next token, as a decoder. [default: masked+next; masked with --no-pairs]"""
     dropout: float | None = None
-    """Dropout everywhere in the model; as its configuration has it (0.1), if not given."""
+    """Dropout while pretraining; as the configuration has it (0.1), if not given. Fine-tuning will take that one."""
     resume: bool = False
     """Go on with the run in --out where it was stopped or killed."""
     overwrite: bool = False
