@@ -21,7 +21,7 @@ from bertsmith.tasks import Columns, task_named
 PROJECT = Path(__file__).resolve().parents[1]
 NOTEBOOK = PROJECT / "examples" / "cola_tutorial.ipynb"
 GUIDE = PROJECT / "docs" / "finetuning.md"
-DOCUMENTS = (GUIDE, PROJECT / "docs" / "checkpoints.md", PROJECT / "docs" / "README.md")
+DOCUMENTS = (GUIDE, *(PROJECT / "docs" / name for name in ("checkpoints.md", "README.md", "pretraining.md")))
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def guide_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for block in blocks(GUIDE):
         if "file" in block.facts:
             Path(block.facts["file"]).write_text(block.text, encoding="utf-8")
+    Path("recipes").symlink_to(PROJECT / "recipes")
     return tmp_path
 
 

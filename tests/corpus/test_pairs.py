@@ -221,10 +221,15 @@ def test_truncation_takes_from_front_and_back_alike() -> None:
     assert np.var((fronts - lost / 2) / np.sqrt(lost / 4)) == pytest.approx(1, abs=0.15)  # each token has its own coin
 
 
-def test_a_single_document_is_its_own_other() -> None:
-    documents = random_documents(3, 1)
-    pairs = pairs_of(shard_of(documents), plan_pairs(shard_of(documents), words(1), room=60, short_probability=0.1))
-    assert {token for _, b, _ in pairs for token in b} <= {token for sentence in documents[0] for token in sentence}
+def test_of_a_single_document_no_text_is_called_random() -> None:
+    shard = shard_of(random_documents(3, 1))
+    plan = plan_pairs(shard, words(1), room=60, short_probability=0.1)
+    assert len(plan) > 0
+    assert plan.b is not None
+    assert not plan.random_next.any()
+    assert (plan.a[:, 1] > plan.a[:, 0]).all()
+    assert (plan.b[:, 1] > plan.b[:, 0]).all()
+    assert len(plan_pairs(shard_of([[[1, 2, 3]]]), words(1), room=60, short_probability=0.1)) == 0
 
 
 def test_no_documents_make_no_pairs() -> None:

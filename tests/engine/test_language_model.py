@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from bertsmith.engine.language_model import LanguageModel
 from bertsmith.errors import CheckpointError, DataError
-from bertsmith.model import BertConfig
+from bertsmith.model import Batch, BertConfig
 from bertsmith.model.heads import PretrainingKind
 from bertsmith.text import Tokenizer
 
@@ -89,6 +89,18 @@ def test_an_encoder_alone_goes_on_with_a_new_head(folder: Path, tmp_path: Path) 
     other = Tokenizer.from_vocabulary([*VOCABULARY[:-1], "!"])
     with pytest.raises(CheckpointError, match="its tokenizer is not the one the corpus was prepared with"):
         LanguageModel.start(tmp_path / "masked", other, "pretraining", seed=5)
+
+
+def test_a_causal_model_guesses_from_what_stands_before() -> None:
+    model = started("causal")
+    guesses = [model.fill(f"the [MASK] {behind}")[0] for behind in ("cat", "mat")]
+    assert [guess.token for guess in guesses[0]] == [guess.token for guess in guesses[1]]
+    ids = torch.from_numpy(model.tokenizer.encode(["the"]).ids[:-1].astype("int64"))  # without [SEP]
+    batch = Batch(ids, torch.zeros_like(ids), torch.tensor([len(ids)]))
+    with torch.inference_mode():
+        logits = model.model(batch).tokens
+    assert logits is not None
+    assert guesses[0][0].token == model.tokenizer.vocabulary[int(logits[-1].argmax())]
 
 
 def test_what_cannot_be_guessed(folder: Path, tmp_path: Path) -> None:

@@ -291,7 +291,6 @@ def test_another_dropout_is_taken_everywhere_and_kept_out_of_the_configuration(
     assert model.config.hidden_dropout_prob == 0.5
 
 
-
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("relative", [False, True], ids=["absolute", "relative"])
 def test_the_gradient_is_the_slope_of_the_loss(

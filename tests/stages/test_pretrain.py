@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import transformers
 from safetensors.torch import load_file
 
@@ -95,9 +96,12 @@ def test_the_whole_way(unbroken: Path, corpus: Path, capfd: pytest.CaptureFixtur
 def test_it_is_what_finetune_starts_from(unbroken: Path, tmp_path: Path) -> None:
     (tmp_path / "train.tsv").write_text("text\tlabel\n" + "the good film\tyes\nthe bad film\tno\n" * 10)
     arguments = ["--train", str(tmp_path / "train.tsv"), "--model", str(unbroken), "--out", str(tmp_path / "x")]
-    assert run(["finetune", *arguments, "--steps", "2", "--precision", "fp32"]) == 0
-    kept = load_file(unbroken / "model.safetensors")["bert.pooler.dense.weight"]
-    assert load_file(tmp_path / "x" / "model.safetensors")["bert.pooler.dense.weight"].shape == kept.shape
+    assert run(["finetune", *arguments, "--steps", "2", "--precision", "fp32", "--lr", "1e-9"]) == 0
+    kept, tuned = (load_file(folder / "model.safetensors") for folder in (unbroken, tmp_path / "x"))
+    shared = [name for name in tuned if name.startswith("bert.")]
+    assert len(shared) > 30
+    for name in shared:
+        torch.testing.assert_close(tuned[name], kept[name], atol=1e-7, rtol=1e-6, msg=name)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])

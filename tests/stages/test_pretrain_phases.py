@@ -75,30 +75,69 @@ def flags(options: dict[str, Any]) -> list[str]:
     return [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
 
 
-@pytest.mark.parametrize("stop", [2, 5])
+# Sends itself SIGTERM once the log has a line of the step. At the last step of a phase it is the next one's first.
+STOPPING = """
+import os, signal, sys
+from bertsmith.cli.app import run
+from bertsmith.report import log
+
+plain = log.RunLog.log
+
+def told(self, record):
+    plain(self, record)
+    if record["step"] == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+log.RunLog.log = told
+sys.exit(run(sys.argv[2:]))
+"""
+
+
+def test_two_processes_stop_together_and_start_each_phase_alike(recipe: Recipe, tmp_path: Path) -> None:
+    """Only the first is told to stop; only the first evaluates, and so knows which weights are best."""
+    path, out = recipe(save_every=1, keep_best=True, batch_size=8), tmp_path / "two"
+    script = tmp_path / "stopping.py"
+    script.write_text(STOPPING)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    words = ["pretrain", "--config", str(path), "--out", str(out)]
+    process = subprocess.run(
+        [*launcher, str(script), "2", *words], stderr=subprocess.PIPE, text=True, env=environment, timeout=300
+    )
+    assert process.returncode != 0
+    assert "stopped at step 2; the same command with --resume" in process.stderr
+    assert process.stderr.count("exitcode  : 143") == 2 or process.stderr.count("exitcode: 143") >= 1, process.stderr
+    process = subprocess.run(
+        [*launcher, "-m", "bertsmith", *words, "--resume"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        timeout=300,
+    )
+    assert process.returncode == 0, process.stderr
+    alone = tmp_path / "one"
+    assert run(["pretrain", "--config", str(path), "--out", str(alone)]) == 0
+    one, two = (load_file(place / "model.safetensors") for place in (alone, out))
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, atol=2e-4, rtol=1e-3, msg=name)
+
+
+@pytest.mark.parametrize("stop", [2, 4, 5])
 def test_a_run_stopped_in_either_phase_ends_in_the_same_bytes(stop: int, recipe: Recipe, tmp_path: Path) -> None:
     path = recipe(save_every=1)
     assert run(["pretrain", "--config", str(path), "--out", str(tmp_path / "whole")]) == 0
     out = tmp_path / "stopped"
-    script = (  # sends itself SIGTERM once the log has a line of the step
-        "import os, signal, sys, threading, time\n"
-        "from bertsmith.cli.app import run\n"
-        "from bertsmith.report import log\n"
-        "plain = log.RunLog.log\n"
-        "def told(self, record):\n"
-        "    plain(self, record)\n"
-        f"    if record['step'] == {stop}: os.kill(os.getpid(), signal.SIGTERM)\n"
-        "log.RunLog.log = told\n"
-        f"sys.exit(run(['pretrain', '--config', {str(path)!r}, '--out', {str(out)!r}]))\n"
-    )
+    script = tmp_path / "stopping.py"
+    script.write_text(STOPPING)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, env=environment)
+    command = [sys.executable, str(script), str(stop), "pretrain", "--config", str(path), "--out", str(out)]
+    process = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.returncode == 143, process.stderr
-    assert f"stopped at step {stop}; the same command with --resume goes on from there" in process.stderr
+    assert f"stopped at step {max(stop, 5) if stop > 3 else stop}; the same command with --resume" in process.stderr
     command = [sys.executable, "-m", "bertsmith", "pretrain", "--config", str(path), "--out", str(out), "--resume"]
     process = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.returncode == 0, process.stderr
-    assert f"resuming at step {stop}" in process.stderr
+    assert f"resuming at step {max(stop, 5) if stop > 3 else stop}" in process.stderr
     for name in ("model.safetensors", "config.json", "bertsmith.json"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
     steps = [[line["step"] for line in read_log(place / "log.jsonl")] for place in (out, tmp_path / "whole")]
@@ -131,7 +170,8 @@ def test_phases_are_a_list_of_objects(phases: str) -> None:
 
 def test_flags_win_over_phases_and_a_stop_of_a_phase_is_its_only_one(recipe: Recipe, tmp_path: Path) -> None:
     out = tmp_path / "x"
-    assert run(["pretrain", "--config", str(recipe()), "--out", str(out), "--steps", "1"]) == 0
+    phases = [{"minutes": 30}, {"tokens": 10**9, "max_length": 64}]
+    assert run(["pretrain", "--config", str(recipe(phases)), "--out", str(out), "--steps", "1"]) == 0
     assert json.loads((out / "metrics.json").read_text())["steps"] == 2
     settings = PretrainSettings("c", "o", phases='[{"tokens": 5}, {"max-length": 64}]', fit=PretrainFitOptions(steps=9))
     stops = [(one.fit.steps, one.fit.tokens, one.instances.max_length) for one in settings.each_phase()]

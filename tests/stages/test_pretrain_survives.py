@@ -332,9 +332,9 @@ def test_a_corpus_that_is_not_whole(
 def test_a_corpus_as_out_is_not_harmed(
     words: Words, own_corpus: Path, corpus: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Whether it is refused or not."""
     for more in ((), ("--overwrite",), ("--resume",)):
-        run(words(own_corpus, *more, corpus=own_corpus))
+        told = fails(words(own_corpus, *more, corpus=own_corpus), capfd)
+        assert told == f"{own_corpus}: holds a corpus, which a model must not be mixed with; name another --out"
         opened = Corpus.open(own_corpus)
         for name in ("corpus.json", *(shard.name for shard in opened.manifest.parts)):
             assert (own_corpus / name).read_bytes() == (corpus / name).read_bytes()

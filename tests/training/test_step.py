@@ -141,7 +141,7 @@ def test_a_step_that_is_not_finite_is_passed_over_and_counted(make_model: Maker,
     assert [line.get("skipped", 0) for line in run.log] == [0, 1, 2, 2, 3, 3]
     progress = run.result.progress
     assert (progress.step, progress.updates, progress.skipped) == (6, 3, 3)
-    assert saved == [1, 4, 6]  # none while it is not known whether the weights are good
+    assert saved == [1, 1, 1, 4, 4, 6]  # a state is always of the last good step
 
 
 def test_a_run_of_them_stops_training_with_the_last_good_weights(

@@ -55,6 +55,27 @@ def test_under_autocast_the_products_are_in_its_format_and_the_sums_in_fp32() ->
     assert x.grad.dtype == torch.float32
 
 
+def test_a_backward_pass_that_comes_too_late_is_told() -> None:
+    x, words = torch.ones(2, 3, requires_grad=True), torch.ones(5, 3, requires_grad=True)
+    targets = torch.tensor([1, 4])
+    first = vocabulary_loss(x, words, torch.zeros(5), targets)
+    vocabulary_loss(x, words, torch.zeros(5), targets).sum.backward()
+    with pytest.raises(RuntimeError, match="the backward pass must come before another loss"):
+        first.sum.backward()
+
+
+def test_in_fp16_rare_tokens_learn_all_the_same() -> None:
+    """Shares of a large vocabulary are under the least that fp16 holds."""
+    x, words = torch.full((1, 2), 0.5, requires_grad=True), torch.zeros(50_000, 2, requires_grad=True)
+    with torch.no_grad():
+        words[0] = 8.0
+    with torch.autocast("cpu", torch.float16):
+        vocabulary_loss(x, words, torch.zeros(50_000), torch.tensor([0])).sum.backward()
+    assert words.grad is not None
+    share = 1 / (50_000 - 1 + torch.tensor(8.0).exp())
+    torch.testing.assert_close(words.grad[7], (share * 0.5).expand(2), rtol=1e-3, atol=0)
+
+
 def test_without_targets_there_is_no_loss_and_no_gradient() -> None:
     x = torch.zeros(0, 4, requires_grad=True)
     words = torch.ones(5, 4, requires_grad=True)

@@ -17,6 +17,8 @@ from cyclopts.config import Dict
 from bertsmith.errors import SettingsError, nearest
 
 OPTION = "config"
+# What ends training, by all its names: a flag among them is meant in place of the others.
+_STOPS = {"epochs", "steps", "num_train_steps", "max_steps", "minutes", "tokens"}
 
 
 def fill_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
@@ -39,8 +41,9 @@ def fill_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentColle
             verb = " ".join(commands)
             raise SettingsError(f"{named[-1]}: {key!r} is no option of {verb}; {nearest(_plain(key), set(options))}")
         if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
-            # Tables in a row: flags win over what they say, too.
-            tables = [{name: one[name] for name in one if _plain(name) not in given} for one in value]
+            # Tables in a row: flags win over what they say, too; and a stop over any stop.
+            won = given | _STOPS if given & _STOPS else given
+            tables = [{name: one[name] for name in one if _plain(name) not in won} for one in value]
             value = json.dumps(tables)
         if isinstance(value, dict):
             raise SettingsError(f"{named[-1]}: [{key}] is a section; write the options of a verb side by side, without")

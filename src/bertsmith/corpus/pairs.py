@@ -26,7 +26,7 @@ def plan_pairs(shard: Shard, key: Words, *, room: int, short_probability: float)
     the shard from a random one on; then the rest of the chunk is put back, to start the next one. A chunk of a single
     sentence gets a random second text. What is too long is truncated (`truncate`).
 
-    Where the shard has one document only, the "other" document is the same one.
+    Where the shard has one document only, no text is a random one, and a chunk of a single sentence makes no pair.
     """
     sentences, documents = shard.sentences, shard.documents
     targets = target_lengths(len(documents) - 1, key, room=room, short_probability=short_probability)
@@ -62,7 +62,9 @@ def chunks(
         stop = np.minimum(np.searchsorted(sentences, sentences[start] + targets[active]), end)
         middle = start + 1 + below(words(keys, Draw.SPLIT), np.maximum(stop - start - 1, 1))
         random_next = (stop - start == 1) | coin(words(keys, Draw.RANDOM_NEXT))
-        found.append((active, keys, start, middle, stop, random_next))
+        random_next &= len(documents) > 2  # of one document alone, no text is from another
+        pair = random_next | (middle < stop)
+        found.append((active[pair], keys[pair], start[pair], middle[pair], stop[pair], random_next[pair]))
         left = np.where(random_next, middle, stop)
         starts[active] = left
         active = active[left < end]

@@ -159,7 +159,8 @@ class LanguageModel:
         with self.precision.compute():
             tokens = self.model(_on_device(encoded.ids, self.precision.device)).tokens
         assert tokens is not None
-        chances, ids = tokens[torch.from_numpy(places)].float().softmax(-1).topk(min(top, tokens.shape[-1]))
+        seen_from = places - 1 if self.model.head_kind == "causal" else places  # which is guessed from the one before
+        chances, ids = tokens[torch.from_numpy(seen_from)].float().softmax(-1).topk(min(top, tokens.shape[-1]))
         return [
             [
                 Guess(self.tokenizer.vocabulary[token], chance, self._filled(encoded.ids, place, token))

@@ -86,10 +86,14 @@ HEADS: dict[HeadKind, Callable[[BertConfig, int, Noise], nn.Module]] = {
 
 
 class EncoderModel(nn.Module):
-    """An encoder with something on it: what the training loop needs to know of any model."""
+    """An encoder with something on it: what the training loop needs to know of any model.
+
+    ties_words: whether the word embedding is used a second time, so that tokens which do not occur learn, too
+    """
 
     config: BertConfig
     encoder: Encoder
+    ties_words: bool = False
 
 
 class PooledEncoder(EncoderModel):

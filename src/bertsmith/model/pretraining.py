@@ -95,6 +95,7 @@ class PretrainingModel(EncoderModel):
         self.head_kind = kind
         self.encoder = Encoder(config)
         self.head = PretrainingHead(config, kind)
+        self.ties_words = self.head.tokens is not None
         initialise(self, config.initializer_range, generator)
 
     @property

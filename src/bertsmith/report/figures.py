@@ -74,10 +74,19 @@ def draw_losses(curves: Curves, best_step: int | None) -> str:
 
 
 @in_style
-def draw_scores(curves: Curves, metric: str, best_step: int | None) -> str:
-    """Scores of the eval split by step: the deciding one first, and up to three more of like size."""
+def draw_scores(curves: Curves, metric: str, best_step: int | None, baseline: Mapping[str, float] = {}) -> str:
+    """Scores of the eval split by step: the deciding one first, and up to three more of like size.
+
+    baseline: by name of a score, what a guess without a model comes to; drawn where that score is
+    """
     figure, axes = draw_axes()
-    for i, name in enumerate(choose_scores(curves.scores, metric)):
+    names = choose_scores(curves.scores, metric)
+    for name in names:
+        if name in baseline:
+            axes.axhline(
+                baseline[name], color=COLOURS["soft"], linewidth=1.4, linestyle="--", label="by frequency alone"
+            )
+    for i, name in enumerate(names):
         steps, values = _columns([(step, scores[name]) for step, scores in curves.scores if name in scores])
         leading = i == 0
         axes.plot(

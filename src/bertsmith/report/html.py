@@ -140,7 +140,7 @@ def _draw_training(report: Report, figures: dict[str, Markup], captions: dict[st
     if curves.loss:
         captions["losses"] = "Faint: each logged step. Strong: its running mean."
     if choose_scores(curves.scores, report.metric):
-        figures["scores"] = Markup(draw_scores(curves, report.metric, report.best_step))
+        figures["scores"] = Markup(draw_scores(curves, report.metric, report.best_step, report.baseline))
     if curves.rate:
         figures["rate"] = Markup(draw_rate(curves))
 

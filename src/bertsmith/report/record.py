@@ -82,6 +82,7 @@ class Report:
     curves:      what the log holds
     metric:      the score that chose the best step
     best_step:   the step with the best score, where it decided which weights were kept
+    baseline:    what a guess without a model comes to, by name of a score
     refit_steps: steps of the training on train + eval that followed, where there was one; the rest tells of the model
                  before
     insight:     what the task says of the answers on the eval split
@@ -101,6 +102,7 @@ class Report:
     curves: Curves = Curves()
     metric: str = ""
     best_step: int | None = None
+    baseline: Mapping[str, float] = field(default_factory=dict)
     refit_steps: int | None = None
     insight: Insight = field(default_factory=Insight)
     timing: Mapping[str, Any] = field(default_factory=dict)

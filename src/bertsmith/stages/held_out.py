@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import torch
+from torch import Tensor
 
 from bertsmith.corpus.instances import Builder
 from bertsmith.corpus.shards import Corpus
-from bertsmith.corpus.unigram import unigram_loss
 from bertsmith.engine.language_model import LanguageModel
 from bertsmith.stages.pretrain_settings import PretrainSettings
+from bertsmith.text.ragged import runs_within
 from bertsmith.training import Evaluation
 from bertsmith.training.corpus_plan import to_batch
 from bertsmith.training.objectives import pretraining_loss
@@ -22,25 +21,26 @@ class HeldOut:
     def __init__(self, corpus: Corpus, settings: PretrainSettings, model: LanguageModel) -> None:
         self.corpus = corpus
         self.model = model
-        self._builder = Builder(corpus.tokenizer(), settings.instances, settings.fit.seed)
-        self._batch_size = settings.fit.batch_size
-
-    @cached_property
-    def unigram_loss(self) -> float:
-        """What guessing by frequency alone costs there."""
-        return unigram_loss(self.corpus)
+        # One seed for all runs, so that they are scored on the same instances and masks.
+        self._builder = Builder(corpus.tokenizer(), settings.instances, seed=0)
+        self._batch_size, self._pass_tokens = settings.fit.batch_size, settings.fit.pass_tokens
 
     @torch.inference_mode()
     def evaluate(self) -> Evaluation:
         """The means of the loss's parts over all held-out instances, and their total, the less of which the better."""
-        sums: dict[str, tuple[float, float]] = {}
+        sums: dict[str, Tensor] = {}
         with self.model.precision.compute():
             for built in self._builder.in_order(self.corpus.held_out_shard(), self._batch_size):
-                batch = to_batch(built, share=1.0, step_masked=float(len(built.masked_ids)))
-                loss = pretraining_loss(self.model.model, batch.to(self.model.precision.device))
-                for name, (total, number) in loss.parts.items():
-                    before = sums.get(name, (0.0, 0.0))
-                    sums[name] = before[0] + float(total), before[1] + float(number)
-        scores = {name: total / number for name, (total, number) in sums.items() if number}
+                for low, high in runs_within(built.lengths, self._pass_tokens):
+                    batch = to_batch(built.part(low, high), share=1.0, step_masked=1.0)
+                    loss = pretraining_loss(self.model.model, batch.to(self.model.precision.device))
+                    for name, value in loss.measured().items():
+                        sums[name] = sums[name] + value.double() if name in sums else value.double()
+        totals = {name: float(value) for name, value in sums.items()}
+        scores = {
+            name: total / totals[f"{name}.count"]
+            for name, total in totals.items()
+            if name != "loss" and totals.get(f"{name}.count")
+        }
         scores["loss"] = sum(value for name, value in scores.items() if name.endswith("_loss"))
         return Evaluation(scores, -scores["loss"])

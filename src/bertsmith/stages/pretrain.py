@@ -11,7 +11,7 @@ import math
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from rich.console import Console
 
 from bertsmith.corpus.instances import Stream
 from bertsmith.corpus.shards import Corpus
+from bertsmith.corpus.unigram import unigram_loss
 from bertsmith.engine.language_model import LanguageModel
 from bertsmith.errors import SettingsError
 from bertsmith.model.config import BertConfig, preset
@@ -27,20 +28,22 @@ from bertsmith.report.terminal import tabulate_scores
 from bertsmith.settings import to_flat
 from bertsmith.stages.held_out import HeldOut
 from bertsmith.stages.phase import Phase, run_phase
-from bertsmith.stages.pretrain_outcome import Outcome, write_outcome
+from bertsmith.stages.pretrain_outcome import EndedPhase, Outcome, write_outcome
 from bertsmith.stages.pretrain_settings import DEFAULT_PRESET, PretrainSettings
 from bertsmith.stages.run_folder import RunFolder
-from bertsmith.training import FitResult
 from bertsmith.training.corpus_plan import CorpusPlan
-from bertsmith.training.loop import INTERRUPTED
 from bertsmith.training.objectives import pretraining_loss
 from bertsmith.training.peak import measure_peak
 from bertsmith.training.processes import Processes, processes_of_launcher
+from bertsmith.training.step import INTERRUPTED
 
 # What may differ between a run and its resumption: none of it changes the weights. The corpus counts by its contents.
-_FREE = ("resume", "overwrite", "out", "corpus", "log_every", "save_every", "pass_tokens", "phases")
-# What changes them, and may be changed all the same: a run that went astray goes on from its last good state.
-_ADJUSTABLE = frozenset({"lr", "end_lr", "clip_norm", "max_skipped", "eval_every"})
+_FREE = ("resume", "overwrite", "out", "corpus", "log_every", "save_every", "phases", "device")
+# What changes them, and may be changed all the same: a run that went astray, or found too little memory, goes on from
+# its last good state.
+_ADJUSTABLE = frozenset(
+    {"lr", "end_lr", "warmup", "clip_norm", "max_skipped", "eval_every", "pass_tokens", "precision", "the device"}
+)
 
 
 def pretrain(settings: PretrainSettings, *, console: Console | None = None) -> LanguageModel | None:
@@ -50,24 +53,28 @@ def pretrain(settings: PretrainSettings, *, console: Console | None = None) -> L
 
     Returns the trained model; ``None`` where a signal broke training off, its state being saved.
     """
-    with processes_of_launcher() as processes, broken_off_by_signal() as interrupted, ExitStack() as stack:
+    with (
+        processes_of_launcher(settings.device) as processes,
+        broken_off_by_signal() as interrupted,
+        ExitStack() as stack,
+    ):
         console = (console or Console(stderr=True)) if processes.first else Console(quiet=True)
         corpus = Corpus.open(settings.corpus)
         model = start_model(settings, corpus)
         folder = RunFolder(Path(settings.out))
         if processes.first:
             stack.enter_context(folder.held(resume=settings.resume, overwrite=settings.overwrite))
-        held_out = None if corpus.held_out is None else HeldOut(corpus, settings, model)
-        show_start(corpus, model, held_out, processes, console)
+        unigram = unigram_loss(corpus) if processes.first and corpus.held_out is not None else None
+        show_start(corpus, model, unigram, processes, console)
         if processes.first:
             folder.begin(train=settings.corpus, overwrite=settings.overwrite)
 
-        peak = measure_peak(model.precision) if processes.first else math.nan  # only the first logs
-        ended: list[FitResult] = []
+        peak = processes.number * measure_peak(model.precision) if processes.first else math.nan  # the first logs
+        ended: list[EndedPhase] = []
         phases = settings.each_phase()
         names = ["state", *(f"state-{number}" for number in range(2, len(phases) + 1))]
         for number, one in enumerate(phases):
-            plan = plan_steps(one, corpus, processes)
+            plan = stack.enter_context(closing(plan_steps(one, corpus, processes)))
             begun_next = settings.resume and any(folder.has_state(name) for name in names[number + 1 :])
             phase = Phase(
                 name=names[number],
@@ -76,26 +83,27 @@ def pretrain(settings: PretrainSettings, *, console: Console | None = None) -> L
                 loss=pretraining_loss,
                 options=one.fit,
                 precision=model.precision,
-                identity=identify(one, corpus),
+                identity=identify(one, corpus, model),
                 adjustable=_ADJUSTABLE,
-                evaluate=None if held_out is None else HeldOut(corpus, one, model).evaluate,
+                evaluate=None if corpus.held_out is None else HeldOut(corpus, one, model).evaluate,
                 logged=not begun_next,  # otherwise the log has all of it, and lines behind it
                 followed=number + 1 < len(phases),
-                steps_before=sum(result.progress.step for result in ended),
+                steps_before=sum(before.result.progress.step for before in ended),
                 share_of=peak / flops_per_token(one, model, plan),
                 processes=processes,
             )
             show_phase(number, one, phases, plan, phase, console)
-            ended.append(run_phase(phase, folder, console, resume=settings.resume, interrupted=interrupted))
-            if ended[-1].stopped == INTERRUPTED:
+            result = run_phase(phase, folder, console, resume=settings.resume, interrupted=interrupted)
+            if result.stopped == INTERRUPTED:
                 console.print(
-                    f"stopped at step {phase.steps_before + ended[-1].progress.step:,}; the same command with --resume "
+                    f"stopped at step {phase.steps_before + result.progress.step:,}; the same command with --resume "
                     f"goes on from there"
                 )
                 return None
+            ended.append(EndedPhase(result, plan.steps_per_epoch))
 
         if processes.first:
-            outcome = Outcome.of(ended, corpus, None if held_out is None else held_out.unigram_loss)
+            outcome = Outcome.of(ended, unigram, kept_best=phases[-1].fit.keep_best)
             write_outcome(outcome, settings, model, folder)
             folder.end()
             if outcome.scores:
@@ -136,7 +144,12 @@ def start_model(settings: PretrainSettings, corpus: Corpus) -> LanguageModel:
 
 
 def plan_steps(settings: PretrainSettings, corpus: Corpus, processes: Processes) -> CorpusPlan:
-    """The order of instances that the seed decides."""
+    """The order of instances that the seed decides. Raises `SettingsError` for fewer of them than processes."""
+    if settings.fit.batch_size < processes.number:
+        raise SettingsError(
+            f"--batch-size is {settings.fit.batch_size}, and {processes.number} processes share it; each needs one "
+            f"instance at least"
+        )
     stream = Stream(corpus, settings.instances, seed=settings.fit.seed, batch_size=settings.fit.batch_size)
     return CorpusPlan(stream, pass_tokens=settings.fit.pass_tokens, processes=processes)
 
@@ -148,14 +161,20 @@ def flops_per_token(settings: PretrainSettings, model: LanguageModel, plan: Corp
     return training_flops(model.model.config, span=float((lengths**2).sum() / lengths.sum()), guessed=guessed)
 
 
-def identify(settings: PretrainSettings, corpus: Corpus) -> dict[str, Any]:
+def identify(settings: PretrainSettings, corpus: Corpus, model: LanguageModel) -> dict[str, Any]:
     """What must be the same for a resumed phase to end as the unbroken one."""
     values = {name: value for name, value in to_flat(settings).items() if name not in _FREE}
-    return {**values, "the corpus": [shard.checksum for shard in corpus.shards]}
+    return {
+        **values,
+        "precision": model.precision.name,
+        "the device": model.precision.device.type,
+        "the model": model.model.config.to_dict(),
+        "the corpus": [part.checksum for part in corpus.manifest.parts],
+    }
 
 
 def show_start(
-    corpus: Corpus, model: LanguageModel, held_out: HeldOut | None, processes: Processes, console: Console
+    corpus: Corpus, model: LanguageModel, unigram: float | None, processes: Processes, console: Console
 ) -> None:
     """Tell what is about to be trained on what."""
     tokens = sum(shard.tokens for shard in corpus.shards)
@@ -167,8 +186,8 @@ def show_start(
         *model.news,
         f"{model.num_parameters:,} parameters, {precision.name} on {precision.device} ({precision.why}){together}",
     ]
-    if held_out is not None:
-        lines.append(f"guessing tokens by their frequency alone costs {held_out.unigram_loss:.2f} on the held-out text")
+    if unigram is not None:
+        lines.append(f"guessing tokens by their frequency alone costs {unigram:.2f} on the held-out text")
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bertsmith.corpus.shards import Corpus
 from bertsmith.engine.language_model import LanguageModel
 from bertsmith.report.html import REPORT_NAME, write_report
 from bertsmith.report.log import LOG_NAME, read_curves
@@ -20,10 +19,18 @@ from bertsmith.training import FitResult
 
 
 @dataclass(frozen=True)
+class EndedPhase:
+    """How a phase went, and how many of its steps were an epoch."""
+
+    result: FitResult
+    steps_per_epoch: int
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What all phases of a run came to.
 
-    scores:       on the held-out documents at the end; empty where there are none
+    scores:       on the held-out documents, of the weights that were kept; empty where there are none
     unigram_loss: what guessing by frequency alone costs there
     stopped:      why the last phase ended
     skipped:      steps that changed nothing, because their numbers were not finite
@@ -42,23 +49,23 @@ class Outcome:
     best_step: int | None
 
     @classmethod
-    def of(cls, ended: Sequence[FitResult], corpus: Corpus, unigram_loss: float | None) -> Outcome:
-        """The sum of what the phases came to, and the scores of the last."""
-        progress = [result.progress for result in ended]
+    def of(cls, ended: Sequence[EndedPhase], unigram_loss: float | None, *, kept_best: bool) -> Outcome:
+        """The sum of what the phases came to, and the last one's scores: with ``kept_best`` those of its best step."""
+        progress = [one.result.progress for one in ended]
         last = progress[-1]
         before = sum(one.step for one in progress[:-1])
-        final = last.evaluations[-1] if last.evaluations else {}
+        told = [one for one in last.evaluations if not kept_best or one["step"] == last.best_step]
         tokens = sum(one.tokens for one in progress)
         return cls(
-            scores={name: value for name, value in final.items() if name != "step"},
+            scores={name: value for name, value in (told[-1] if told else {}).items() if name != "step"},
             unigram_loss=unigram_loss,
-            stopped=ended[-1].stopped,
+            stopped=ended[-1].result.stopped,
             steps=before + last.step,
             rows=sum(one.rows for one in progress),
             tokens=tokens,
             seconds=sum(one.seconds for one in progress),
             skipped=sum(one.skipped for one in progress),
-            epochs=tokens / max(1, sum(shard.tokens for shard in corpus.shards)),
+            epochs=sum(one.result.progress.step / one.steps_per_epoch for one in ended),
             best_step=None if last.best_step is None else before + last.best_step,
         )
 
@@ -71,7 +78,10 @@ def write_outcome(outcome: Outcome, settings: PretrainSettings, model: LanguageM
         for name, value in to_flat(repeated).items()
         if value is not None and value != "" and name not in ("out", "resume", "overwrite")
     }
-    baseline = {} if outcome.unigram_loss is None else {"unigram_loss": outcome.unigram_loss}
+    unigram = outcome.unigram_loss
+    baseline = {} if unigram is None else {"unigram_loss": unigram}
+    kind = model.model.head_kind
+    guessed = {"causal": "lm_loss", "next_sentence": "nsp_loss"}.get(kind, "mlm_loss")
     record = {"steps": outcome.steps, "scores": outcome.scores, **baseline, "settings": told}
     model.save(folder.path, record={"pretraining": record})
     timing = {
@@ -90,7 +100,8 @@ def write_outcome(outcome: Outcome, settings: PretrainSettings, model: LanguageM
         settings=told,
         max_length=settings.longest,
         curves=read_curves(folder.path / LOG_NAME),
-        metric="loss",
+        metric=guessed,
+        baseline={guessed: unigram} if unigram is not None and kind != "next_sentence" else {},
         timing=timing,
         environment=describe_machine(str(model.precision.device), model.precision.name),
     )

@@ -50,6 +50,10 @@ class CorpusPlan:
         for low, high in runs_within(built.lengths, self.pass_tokens):
             yield to_batch(built.part(low, high), share=(high - low) / self.batch_size, step_masked=step_masked)
 
+    def close(self) -> None:
+        """End the thread that builds; what it has begun is not waited for."""
+        self._builder.shutdown(wait=False, cancel_futures=True)
+
     def _build(self, step: int) -> Future[MaskedBatch]:
         """The batch of a step, begun now unless it was begun already; the ones before it are forgotten."""
         if step not in self._building:

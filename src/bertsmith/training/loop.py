@@ -21,9 +21,8 @@ from bertsmith.training.options import FitOptions
 from bertsmith.training.plan import Plan
 from bertsmith.training.precision import Precision
 from bertsmith.training.processes import ALONE, Processes
-from bertsmith.training.step import Progress, State, Stepper
+from bertsmith.training.step import INTERRUPTED, Progress, State, Stepper
 
-INTERRUPTED = "interrupted"
 SECONDS_BETWEEN_SAVES = 180.0  # where the user has not said how many steps
 
 
@@ -72,7 +71,7 @@ def fit(
     valid.
 
     The gradient of a step is that of the mean loss over all valid targets of its rows, whatever the number of passes.
-    A step whose loss or gradient is not finite is passed over, and no state is saved before a better one. Raises
+    A step whose loss or gradient is not finite is passed over; a state is always of the last good one. Raises
     `TrainingError` after ``options.max_skipped`` of them in a row, and where no step came to an update.
     """
     keep_freed_memory()
@@ -80,6 +79,7 @@ def fit(
     try:
         if state is not None:
             stepper.restore(state)
+        stepper.start_alike()
         stopped = _train(stepper, evaluate, save, log, interrupted)
         if stepper.progress.skipped_in_a_row and not stepper.progress.updates:
             raise TrainingError(
@@ -108,7 +108,12 @@ def _train(
     saved = time.monotonic()
     while not stopped:
         started = time.perf_counter()
-        stepper.take()
+        try:
+            stepper.take()
+        except TrainingError:
+            if save is not None and progress.updates and stepper.optimizer.is_finite():
+                save(stepper.state(broken_off=True))
+            raise
         stepper.count_seconds(time.perf_counter() - started)
         stopped = stepper.stop_reached()
         epoch_ended = progress.step % stepper.plan.steps_per_epoch == 0
@@ -126,7 +131,7 @@ def _train(
         broken_off = not stopped and interrupted is not None and interrupted()
         waited = not options.save_every and time.monotonic() - saved >= SECONDS_BETWEEN_SAVES
         due = _due(progress.step, options.save_every, epoch_ended or waited) or stopped or broken_off
-        if save is not None and due and not progress.skipped_in_a_row:
+        if save is not None and due and stepper.optimizer.is_finite():
             save(stepper.state(last=bool(stopped), broken_off=broken_off))
             saved = time.monotonic()
         stopped = stepper.agree(INTERRUPTED if broken_off else stopped)

@@ -46,6 +46,12 @@ class Optimizer:
         for flat in self.flats:
             processes.add_up(flat.gradient)
 
+    def as_first(self, processes: Processes) -> None:
+        """Take over the weights and moments of the first process, so that all go on from the same."""
+        for tensor in self.state().values():
+            processes.as_first(tensor)
+        self.renew_working()
+
     def norm(self) -> Tensor:
         """Norm of the collected gradients, a scalar tensor."""
         norms: Tensor = torch.stack([torch.linalg.vector_norm(flat.gradient) for flat in self.flats])

@@ -15,6 +15,8 @@ import torch
 import torch.distributed as group
 from torch import Tensor
 
+from bertsmith.errors import SettingsError
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -44,6 +46,11 @@ class Processes:
         self.add_up(held)
         return held.item()
 
+    def as_first(self, tensor: Tensor) -> None:
+        """Put what the first process has in place of ``tensor``, of the same shape in each."""
+        if self.number > 1:
+            group.broadcast(tensor, 0)
+
     def of_first(self, value: float) -> float:
         """The number that the first process has: what clocks say must be the same for all."""
         return self.total(value if self.first else 0.0)
@@ -53,14 +60,25 @@ ALONE = Processes()
 
 
 @contextmanager
-def processes_of_launcher() -> Iterator[Processes]:
-    """The processes that torchrun started, or this one alone. NCCL connects those on GPUs, gloo those on CPUs."""
+def processes_of_launcher(device: str = "auto") -> Iterator[Processes]:
+    """The processes that torchrun started, or this one alone. NCCL connects those on GPUs, gloo those on CPUs.
+
+    device: as the user named it. Raises `SettingsError` for one that several processes cannot have each for itself.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
         return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    group.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    on_gpus = device != "cpu" and torch.cuda.is_available()
+    if on_gpus:
+        own, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if device not in ("auto", "cuda"):
+            raise SettingsError(f"--device {device}: each process takes a GPU of its own; give --device cuda, or none")
+        if own >= there:
+            raise SettingsError(
+                f"torchrun starts more processes than the {there} GPUs here; give --nproc-per-node {there}"
+            )
+        torch.cuda.set_device(own)
+    group.init_process_group("nccl" if on_gpus else "gloo")
     try:
         yield Processes(group.get_rank(), group.get_world_size())
     finally:

@@ -27,6 +27,8 @@ from bertsmith.training.precision import Precision
 from bertsmith.training.processes import ALONE, Processes
 from bertsmith.training.schedules import learning_rate
 
+INTERRUPTED = "interrupted"  # why training is over, when a signal broke it off
+
 _LIVE_SHARE = 0.7  # above this share of used rows the whole embedding is trained as it is
 _FIRST_SCALE = 2.0**15  # fp16: the factor on the mean loss that training starts with
 _SCALE_GROWTH_STEPS = 2000  # fp16: steps without overflow before the loss scale doubles (Micikevicius et al. 2018)
@@ -89,6 +91,7 @@ class Stepper:
         if precision.name == "fp16":  # a step has about as many targets as rows, or more; a power of two rounds nothing
             self.progress.loss_scale = _FIRST_SCALE / 2 ** (plan.batch_size - 1).bit_length()
         self.best: list[Tensor] | None = None
+        self.before_skips: dict[str, Any] | None = None
         model.encoder.recompute = options.recompute
         self._narrow_embedding()
         groups = group_parameters(model, model.config.num_hidden_layers, options)
@@ -101,7 +104,12 @@ class Stepper:
         frozen = -1 in parse_freeze(self.options.freeze, self.model.config.num_hidden_layers)
         used = self.plan.used_ids
         alone = self.options.rows_learn_alone
-        if not frozen and alone and len(used) <= _LIVE_SHARE * self.model.config.vocab_size:
+        if (
+            not frozen
+            and alone
+            and not self.model.ties_words
+            and len(used) <= _LIVE_SHARE * self.model.config.vocab_size
+        ):
             assert isinstance(embeddings.word, nn.Embedding)
             embeddings.word = LiveRows(embeddings.word, used)
 
@@ -175,6 +183,8 @@ class Stepper:
             if fp16 and progress.steps_since_overflow % _SCALE_GROWTH_STEPS == 0:
                 progress.loss_scale *= 2
             return True
+        if not progress.skipped_in_a_row:
+            self.before_skips = copy.deepcopy(asdict(progress))
         progress.skipped += 1
         if fp16 and math.isfinite(total) and progress.loss_scale * max(count, 1.0) >= 2:
             progress.loss_scale /= 2
@@ -222,9 +232,26 @@ class Stepper:
         return ""
 
     def agree(self, stopped: str) -> str:
-        """Why training is over, or an empty string: over for all processes as soon as it is for the first."""
-        over = self.processes.of_first(float(bool(stopped))) > 0
-        return (stopped or "the first process stopped") if over else ""
+        """Why training is over, or an empty string: the first process says so for all."""
+        match self.processes.of_first(0.0 if not stopped else 2.0 if stopped == INTERRUPTED else 1.0):
+            case 0.0:
+                return ""
+            case 2.0:
+                return INTERRUPTED
+        return stopped if stopped not in ("", INTERRUPTED) else "the first process stopped"
+
+    def start_alike(self) -> None:
+        """Make sure that all processes start from the same weights, moments and step: those of the first.
+
+        Raises `TrainingError` where another step was resumed than by the first process.
+        """
+        if self.processes.of_first(float(self.progress.step)) != self.progress.step:
+            raise TrainingError(
+                f"process {self.processes.rank} found another saved state than the first one (step "
+                f"{self.progress.step:,}); --out must be on a disk that all processes share"
+            )
+        if self.processes.number > 1:
+            self.optimizer.as_first(self.processes)
 
     def end_interval(self) -> dict[str, Any]:
         """The log's line of the steps since the last one."""
@@ -251,10 +278,16 @@ class Stepper:
             self.best = self.optimizer.snapshot()
 
     def state(self, *, last: bool = False, broken_off: bool = False) -> State:
-        """This moment, to go on from later. Its tensors are in use: copy them before the next step."""
+        """The last good moment, to go on from later: this one, or the one before steps that were passed over.
+
+        Its tensors are in use: copy them before the next step.
+        """
         tensors = self.optimizer.state()
         tensors |= {f"best.{index}": weights for index, weights in enumerate(self.best or [])}
-        return State(tensors, asdict(self.progress), last, broken_off)
+        skipping = self.progress.skipped_in_a_row and self.before_skips is not None
+        values = self.before_skips if skipping else asdict(self.progress)
+        assert values is not None
+        return State(tensors, values, last, broken_off)
 
     def restore(self, state: State) -> None:
         """Go on from a saved moment."""
@@ -271,6 +304,8 @@ class Stepper:
             self.optimizer.load_weights(self.best)
             if self.live_rows is not None:
                 self.live_rows.decay = self.progress.best_unused_row_decay
+        if self.processes.number > 1:  # only the first evaluates
+            self.optimizer.as_first(self.processes)
 
     def release(self) -> None:
         """Leave the model as an ordinary one: fp32 weights of its own, and the whole embedding."""

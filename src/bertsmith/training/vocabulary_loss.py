@@ -41,12 +41,19 @@ def vocabulary_loss(x: Tensor, words: Tensor, bias: Tensor, targets: Tensor) -> 
 
 
 class _VocabularyLoss(torch.autograd.Function):
-    """The gradient is computed with the loss, for an outer gradient of one, and scaled in the backward pass."""
+    """The gradient is computed with the loss, for an outer gradient of one, and scaled in the backward pass.
+
+    turn: how many losses were computed: the large gradient of the last one is held, and of no other
+    """
+
+    turn = 0
 
     @staticmethod
     def forward(ctx, x, words, bias, targets):  # type: ignore[no-untyped-def]
         device = x.device
         compute = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else x.dtype
+        if compute == torch.float16:  # most shares of a large vocabulary are less than it can hold
+            compute = torch.float32
         held, matrix = x.detach().to(compute), words.detach()
         if compute != matrix.dtype:
             matrix = scratch("words", words.shape, compute, device).copy_(matrix)
@@ -81,6 +88,8 @@ class _VocabularyLoss(torch.autograd.Function):
                 torch.mm(narrow, matrix, out=x_gradient[low : low + rows])
                 words_gradient += wide_product.copy_(torch.mm(narrow.T, part, out=product))
         if needed:
+            _VocabularyLoss.turn += 1
+            ctx.turn = _VocabularyLoss.turn
             ctx.gradients = x_gradient, words_gradient, bias_gradient
             ctx.words, ctx.types = words, (x.dtype, bias.dtype)
         ctx.mark_non_differentiable(correct)
@@ -88,6 +97,8 @@ class _VocabularyLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, outer, _):  # type: ignore[no-untyped-def]
+        if ctx.turn != _VocabularyLoss.turn:
+            raise RuntimeError("vocabulary_loss: the backward pass must come before another loss is computed")
         x_gradient, words_gradient, bias_gradient = ctx.gradients
         x_type, bias_type = ctx.types
         if ctx.needs_input_grad[1]:
