@@ -31,6 +31,27 @@ def trained(starter_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> t
     return bertsmith.finetune(train=ROWS, eval=ROWS, out=out, task="classify", **OPTIONS), out
 
 
+def test_raw_text_becomes_a_model_that_guesses(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    sentences = ["The cat sat on the mat.", "A dog ran over the hill.", "The bird sang in the old tree all day."]
+    for number in range(12):
+        (tmp_path / f"{number}.txt").write_text(
+            "\n".join(sentences[number % 3 :] + sentences) + f"\nIt is day {number}.\n"
+        )
+    files = [tmp_path / f"{number}.txt" for number in range(12)]
+    tokenizer = bertsmith.vocab(files, tmp_path / "vocab", size=150, unused=0, quiet=True)
+    corpus = bertsmith.prepare(files, tmp_path / "vocab", tmp_path / "corpus", held_out=0.2, quiet=True)
+    assert corpus.vocab_size == tokenizer.vocab_size
+    phases = [{"max_length": 16, "max_steps": 2}, {"max_length": 24, "steps": 1}]
+    options = {"preset": "L2-H128", "batch_size": 4, "precision": "fp32"}
+    model = bertsmith.pretrain(tmp_path / "corpus", tmp_path / "run", phases=phases, quiet=True, **options)
+    assert model is not None
+    assert len(model.fill("the [MASK] sat", top=3)[0]) == 3
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["steps"] == 3
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(SettingsError, match="there is no option 'presett'; did you mean 'preset'"):
+        bertsmith.pretrain("corpus", "run", presett="base")
+
+
 def test_a_model_answers_the_same_before_and_after_its_folder(
     trained: tuple[bertsmith.TaskModel, Path], tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
+from bertsmith.checkpoint import load_state
 from bertsmith.cli.app import run
 from bertsmith.engine.language_model import LanguageModel
 from bertsmith.report.log import read_log
@@ -188,3 +189,13 @@ def test_a_changed_option_is_refused_by_resume(corpus: Path, tmp_path: Path, cap
     assert process.returncode == 143
     line = fails(words(corpus, out, "--resume", steps="500", seed="9"), capfd)
     assert "--resume: seed was 42 when the run was stopped, and is 9 now" in line
+    step = load_state(out / "state").values["progress"]["step"]
+    assert run(words(corpus, out, "--resume", steps="500", lr="5e-4", minutes="0.0001")) == 2  # minutes were not given
+    capfd.readouterr()
+    process = bertsmith(words(corpus, out, "--resume", steps="500", lr="5e-4", pass_tokens="64"))
+    while process.poll() is None and read_log(out / "log.jsonl")[-1]["step"] < step + 2:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate()
+    assert "note: lr was 0.001 when the run was stopped, and is 0.0005 now" in told
+    assert "note: pass_tokens was 8192 when the run was stopped, and is 64 now" in told

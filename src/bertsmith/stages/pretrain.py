@@ -70,35 +70,16 @@ def pretrain(settings: PretrainSettings, *, console: Console | None = None) -> L
             folder.begin(train=settings.corpus, overwrite=settings.overwrite)
 
         peak = processes.number * measure_peak(model.precision) if processes.first else math.nan  # the first logs
-        ended: list[EndedPhase] = []
         phases = settings.each_phase()
-        names = ["state", *(f"state-{number}" for number in range(2, len(phases) + 1))]
-        for number, one in enumerate(phases):
+        ended: list[EndedPhase] = []
+        for one in phases:
             plan = stack.enter_context(closing(plan_steps(one, corpus, processes)))
-            begun_next = settings.resume and any(folder.has_state(name) for name in names[number + 1 :])
-            phase = Phase(
-                name=names[number],
-                model=model.model,
-                plan=plan,
-                loss=pretraining_loss,
-                options=one.fit,
-                precision=model.precision,
-                identity=identify(one, corpus, model),
-                adjustable=_ADJUSTABLE,
-                evaluate=None if corpus.held_out is None else HeldOut(corpus, one, model).evaluate,
-                logged=not begun_next,  # otherwise the log has all of it, and lines behind it
-                followed=number + 1 < len(phases),
-                steps_before=sum(before.result.progress.step for before in ended),
-                share_of=peak / flops_per_token(one, model, plan),
-                processes=processes,
-            )
-            show_phase(number, one, phases, plan, phase, console)
+            phase = make_phase(phases, ended, plan, corpus, model, folder, processes, peak)
+            show_phase(phases, ended, plan, phase, console)
             result = run_phase(phase, folder, console, resume=settings.resume, interrupted=interrupted)
             if result.stopped == INTERRUPTED:
-                console.print(
-                    f"stopped at step {phase.steps_before + result.progress.step:,}; the same command with --resume "
-                    f"goes on from there"
-                )
+                step = phase.steps_before + result.progress.step
+                console.print(f"stopped at step {step:,}; the same command with --resume goes on from there")
                 return None
             ended.append(EndedPhase(result, plan.steps_per_epoch))
 
@@ -154,6 +135,38 @@ def plan_steps(settings: PretrainSettings, corpus: Corpus, processes: Processes)
     return CorpusPlan(stream, pass_tokens=settings.fit.pass_tokens, processes=processes)
 
 
+def make_phase(
+    phases: Sequence[PretrainSettings],
+    ended: Sequence[EndedPhase],
+    plan: CorpusPlan,
+    corpus: Corpus,
+    model: LanguageModel,
+    folder: RunFolder,
+    processes: Processes,
+    peak: float,
+) -> Phase:
+    """The phase behind those that have ended."""
+    one = phases[len(ended)]
+    names = ["state", *(f"state-{number}" for number in range(2, len(phases) + 1))]
+    begun_next = one.resume and any(folder.has_state(name) for name in names[len(ended) + 1 :])
+    return Phase(
+        name=names[len(ended)],
+        model=model.model,
+        plan=plan,
+        loss=pretraining_loss,
+        options=one.fit,
+        precision=model.precision,
+        identity=identify(one, corpus, model),
+        adjustable=_ADJUSTABLE,
+        evaluate=None if corpus.held_out is None else HeldOut(corpus, one, model).evaluate,
+        logged=not begun_next,  # otherwise the log has all of it, and lines behind it
+        followed=len(ended) + 1 < len(phases),
+        steps_before=sum(before.result.progress.step for before in ended),
+        share_of=peak / flops_per_token(one, model, plan),
+        processes=processes,
+    )
+
+
 def flops_per_token(settings: PretrainSettings, model: LanguageModel, plan: CorpusPlan) -> float:
     """The arithmetic that a token of this plan takes, by the instances of its first shard."""
     lengths = plan.stream.lengths()
@@ -193,18 +206,14 @@ def show_start(
 
 
 def show_phase(
-    number: int,
-    settings: PretrainSettings,
-    phases: Sequence[PretrainSettings],
-    plan: CorpusPlan,
-    phase: Phase,
-    console: Console,
+    phases: Sequence[PretrainSettings], ended: Sequence[EndedPhase], plan: CorpusPlan, phase: Phase, console: Console
 ) -> None:
     """Tell what a phase goes through."""
-    which = f"phase {number + 1} of {len(phases)}: " if len(phases) > 1 else ""
+    which = f"phase {len(ended) + 1} of {len(phases)}: " if len(phases) > 1 else ""
     console.print(
-        f"{which}{plan.steps_per_epoch:,} steps of {plan.batch_size} instances of {settings.instances.max_length} "
-        f"tokens are an epoch; {phase.share_of:,.0f} tokens/s would be all this machine computes",
+        f"{which}{plan.steps_per_epoch:,} steps of {plan.batch_size} instances of "
+        f"{phases[len(ended)].instances.max_length} tokens are an epoch; {phase.share_of:,.0f} tokens/s would be all "
+        f"this machine computes",
         highlight=False,
         soft_wrap=True,
     )

@@ -103,13 +103,8 @@ class Stepper:
         embeddings = self.model.encoder.embeddings
         frozen = -1 in parse_freeze(self.options.freeze, self.model.config.num_hidden_layers)
         used = self.plan.used_ids
-        alone = self.options.rows_learn_alone
-        if (
-            not frozen
-            and alone
-            and not self.model.ties_words
-            and len(used) <= _LIVE_SHARE * self.model.config.vocab_size
-        ):
+        exact = not frozen and self.options.rows_learn_alone and not self.model.ties_words
+        if exact and len(used) <= _LIVE_SHARE * self.model.config.vocab_size:
             assert isinstance(embeddings.word, nn.Embedding)
             embeddings.word = LiveRows(embeddings.word, used)
 
