@@ -9,15 +9,15 @@ steps each (see turns.py).
     best       transformers at its best here: fused AdamW, and bf16 autocast where the processor has bf16
     bertsmith  `fit` with its defaults
 
-The corpus is made by `bertsmith prepare`. No loop is charged for reading the corpus; ours is charged for making its
-batches from the instances, transformers' for moving them into padded tensors.
+The corpus is made by `bertsmith prepare`. Ours is charged for making its instances and batches, in a thread of its own
+as it trains; transformers' finds its instances made, and is charged for moving them into padded tensors.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from itertools import count
+from itertools import cycle
 from pathlib import Path
 
 import torch
@@ -25,6 +25,7 @@ import torch
 import turns
 
 BATCH, LENGTH = 32, 128
+STEPS = 40  # of instances that transformers' loops go through
 LOOPS = {"fp32": 3, "best": 3, "bertsmith": 8}  # steps in a block
 
 
@@ -79,10 +80,10 @@ def peer_step(corpus: Path, preset: str, loop: str) -> Callable[[], None]:
     model = transformers.BertForPreTraining(transformers.BertConfig(**config)).train()
     best = loop == "best"
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=best)
-    steps = count()
+    instances = cycle([stream.step(number) for number in range(STEPS)])
 
     def step() -> None:
-        built = stream.step(next(steps))
+        built = next(instances)
         mask = torch.arange(LENGTH) < torch.from_numpy(built.lengths)[:, None]
         labels = torch.full((int(built.lengths.sum()),), -100)
         labels[torch.from_numpy(built.masked_places)] = torch.from_numpy(built.masked_ids)
