@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bertsmith.engine import TaskModel
+from bertsmith.errors import SettingsError
 from bertsmith.settings import from_flat
 from bertsmith.tables.memory import Data, path_or_table
 from bertsmith.text import Tokenizer
@@ -76,6 +77,10 @@ def vocab(input: TextFiles, out: str | os.PathLike[str], *, quiet: bool = False,
     from bertsmith.stages.vocab import vocab as run
     from bertsmith.stages.vocab_settings import VocabSettings
 
+    if options.get("kind", "wordpiece") != "wordpiece":
+        raise SettingsError(
+            "bertsmith.vocab learns WordPiece, which it can return; bertsmith vocab --kind bpe leaves BPE"
+        )
     settings = from_flat(VocabSettings, _as_flags(options, input=_names(input), out=out))
     with redirect_stdout(io.StringIO()) if quiet else nullcontext():  # the comparison with other vocabularies
         run(settings, console=_console(quiet))

@@ -184,6 +184,28 @@ def test_a_build_stopped_anywhere_goes_on_to_the_same_bytes(
     assert content(tmp_path / "stopped") == content(tmp_path / "whole")
 
 
+def test_a_damaged_memory_of_what_was_seen_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, shards = writing.write_shard, 0
+
+    def stop_at_the_third(*arguments: Any) -> Any:
+        nonlocal shards
+        shards += 1
+        if shards == 3:
+            raise Killed
+        return write(*arguments)
+
+    monkeypatch.setattr(writing, "write_shard", stop_at_the_third)
+    with pytest.raises(Killed):
+        made(tmp_path, sources(), cleaning=CleaningOptions("exact"))
+    monkeypatch.undo()
+    keys = sorted(tmp_path.glob(".seen-*.keys"))[0]
+    content = bytearray(keys.read_bytes())
+    content[3] ^= 1
+    keys.write_bytes(content)
+    with pytest.raises(DataError, match=r"\.seen-00001\.keys: damaged \(its checksum is another"):
+        made(tmp_path, sources(), cleaning=CleaningOptions("exact"), resume=True)
+
+
 def test_resuming_a_whole_corpus_tidies_up_and_changes_nothing(tmp_path: Path) -> None:
     before = made(tmp_path, sources())
     files = content(tmp_path)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -189,11 +190,13 @@ def test_parquet(tmp_path: Path) -> None:
 
 def test_a_mediawiki_dump(write: Write) -> None:
     pytest.importorskip("wikiextractor", reason="the extra 'dumps' is not installed")
-    text = "'''Ice''' ({{lang|x}}) is frozen [[water]].\n== History ==\nHe left.\n\nHis works include:\n"
+    text = "'''Ice''' ({{lang|x}}) is frozen [[water]].\n== History ==\nHe &amp;#xD83D; left.\n\nHis works include:\n"
     page = f"<page><title>Ice</title><ns>0</ns><revision><text>{text}</text></revision></page>"
     file = write("dump.xml", f'<?xml version="1.0"?>\n<mediawiki xml:lang="en">\n  <siteinfo/>{page}</mediawiki>')
     counts: Counter[str] = Counter()
-    assert read(file, counts=counts) == [Document(["Ice is frozen water.", "He left."], False, f"{file}, page 'Ice'")]
+    assert read(file, counts=counts) == [
+        Document(["Ice is frozen water.", "He \ufffd left."], False, f"{file}, page 'Ice'")
+    ]
     assert counts == {HEADS: 1}
 
 
@@ -247,6 +250,24 @@ def test_folders_globs_and_files_are_in_order_and_come_once(write: Write) -> Non
     found = find_sources([str(folder / "b"), str(folder / "*.txt"), str(folder), str(folder / "b" / ".." / "a.txt")])
     names = [Path(source.name).relative_to(folder).as_posix() for source in found]
     assert names == ["b/10.txt", "b/2.txt", "b/x/1.txt", "a.txt", "c.md"]
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(
+        DataError, match="no ordinary file; write it to the disk first, since it is read more than once"
+    ):
+        find_sources([str(tmp_path / "pipe")])
+
+
+def test_linked_folders_are_read_once_and_hidden_ones_not(tmp_path: Path) -> None:
+    for name in ("in/a.txt", "in/b/c.txt", "in/.hidden/d.txt", "elsewhere/e.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("A sentence stands here.\n")
+    (tmp_path / "in/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in/b/back").symlink_to(tmp_path / "in")
+    found = [Path(one.name).relative_to(tmp_path / "in").as_posix() for one in find_sources([str(tmp_path / "in")])]
+    assert found == ["a.txt", "b/c.txt", "linked/e.txt"]
 
 
 def test_inputs_that_are_not_there_are_named(write: Write, tmp_path: Path) -> None:

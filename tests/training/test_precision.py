@@ -13,7 +13,7 @@ import torch
 
 from bertsmith.errors import SettingsError, TrainingError
 from bertsmith.model import Batch, BertModel
-from bertsmith.training import Loss, Precision, choose_device, choose_precision
+from bertsmith.training import Loss, Precision, State, choose_device, choose_precision
 
 Maker = Callable[..., Any]
 CPU = torch.device("cpu")
@@ -146,6 +146,13 @@ def test_a_gradient_that_no_scale_makes_finite_stops_training(make_model: Maker,
     with pytest.raises(TrainingError, match=r"the gradient is not finite at step 16: .* or --precision fp32"):
         train(model, loss=loss, precision="fp16", steps=100, max_skipped=1)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_another_format_starts_with_a_loss_scale_of_its_own(make_model: Maker, train: Maker) -> None:
+    saved: list[State] = []
+    train(make_model(), precision="fp32", steps=2, save_every=1, save=saved.append)
+    assert train(make_model(), precision="fp16", steps=3, state=saved[0]).result.progress.loss_scale == 2.0**12
+    assert train(make_model(), precision="fp32", steps=3, state=saved[0]).result.progress.loss_scale == 1
 
 
 def test_a_skipped_step_does_not_decay_unused_rows(

@@ -147,15 +147,24 @@ def test_a_step_that_is_not_finite_is_passed_over_and_counted(make_model: Maker,
 def test_a_run_of_them_stops_training_with_the_last_good_weights(
     make_model: Maker, train: Maker, loss_of: Maker
 ) -> None:
-    saved: list[State] = []
-    model = make_model()
+    saved: list[tuple[State, list[torch.Tensor]]] = []
+
+    def save(state: State) -> None:
+        saved.append((state, [state.tensors[name].clone() for name in state.tensors if name.startswith("weights.")]))
+
+    options = {"max_skipped": 3, "schedule": "constant", "warmup": 0}
+    bad = sometimes(loss_of, {2, 4, 5, 6})
     with pytest.raises(TrainingError, match="the loss is nan at step 6, as at the 2 before it: training stopped"):
-        train(model, loss=sometimes(loss_of, {2, 4, 5, 6}), steps=9, max_skipped=3, save_every=1, save=saved.append)
-    assert saved[-1].values["step"] == 3
+        train(make_model(), loss=bad, steps=9, save_every=1, save=save, **options)
+    assert saved[-1][0].failed
+    assert [state.values["step"] for state, _ in saved] == [1, 1, 3, 3, 3, 3]
+    assert all(torch.equal(one, other) for one, other in zip(saved[-1][1], saved[2][1], strict=True))
+
     good = make_model()
-    train(good, loss=sometimes(loss_of, {2}), steps=3, max_skipped=3, schedule="constant", warmup=0)
-    train(model := make_model(), loss=sometimes(loss_of, {2, 4}), steps=4, max_skipped=3, schedule="constant", warmup=0)
-    assert all(torch.equal(one, model.state_dict()[name]) for name, one in good.state_dict().items())
+    train(good, loss=sometimes(loss_of, {2}), steps=5, **options)
+    resumed = make_model()  # from a state that was saved while steps were passed over: they are taken again
+    train(resumed, loss=loss_of, steps=5, state=saved[-1][0], **options)
+    assert all(torch.equal(one, resumed.state_dict()[name]) for name, one in good.state_dict().items())
 
 
 def test_nothing_learnt_is_told(make_model: Maker, train: Maker, loss_of: Maker) -> None:

@@ -37,11 +37,13 @@ def fill_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentColle
     keys: dict[str, str] = {}
     values = {}
     for key, value in read_toml(named[-1]).items():
+        if _plain(key) in _STOPS and given & _STOPS:
+            continue
         if _plain(key) not in options:
             verb = " ".join(commands)
             raise SettingsError(f"{named[-1]}: {key!r} is no option of {verb}; {nearest(_plain(key), set(options))}")
         if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
-            # Tables in a row: flags win over what they say, too; and a stop over any stop.
+            # Tables in a row: flags win over what they say, too.
             won = given | _STOPS if given & _STOPS else given
             tables = [{name: one[name] for name in one if _plain(name) not in won} for one in value]
             value = json.dumps(tables)

@@ -61,7 +61,7 @@ def build(
     Raises `DataError` for sources that cannot be read or hold no text, `SettingsError` for a resumed build that was
     begun with other options, and `OutputError` when the place is full. What is whole until then stays for ``resume``.
     """
-    digest = hashlib.sha256("\n".join(f"{one.form} {one.name}" for one in sources).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join(f"{one.form} {one.name} {one.size}" for one in sources).encode()).hexdigest()
     manifest = Manifest(
         tokenizer.fingerprint,
         tokenizer.vocab_size,

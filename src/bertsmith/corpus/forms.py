@@ -82,7 +82,7 @@ def read_mediawiki(path: str, _column: str, counts: Counter[str]) -> Iterator[Do
 
     def parts() -> Parts:
         for article in read_dump(path, counts):
-            texts = _article("\n".join(article.paragraphs), "", counts, dotted=False)
+            texts = _article(plain_text("\n".join(article.paragraphs)), "", counts, dotted=False)
             yield from _record(texts, f"{path}, page {article.title!r}", counts)
 
     return gather(parts(), False, counts)
@@ -135,7 +135,7 @@ def read_parquet(path: str, column: str, counts: Counter[str]) -> Iterator[Docum
                             counts[LONG_RECORDS] += 1
                         else:
                             yield from _record(_free_text(text, counts), f"{path}, row {row}", counts)
-        except (pyarrow.ArrowException, OSError) as error:
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             reason = str(error).splitlines()[0]
             raise DataError(f"{path}: not readable as Parquet ({reason}); copy or write it again") from None
 
@@ -200,8 +200,15 @@ def _value(record: Any, column: str, where: str, *, needed: bool) -> str:
         raise DataError(
             f"{where}: the column {column!r} holds no text but {json.dumps(value)[:40]}; name another with --text"
         )
-    # A lone surrogate, which JSON can write and no encoding can, becomes the sign for an unknown character.
-    return value if value.isascii() else value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return plain_text(value)
+
+
+def plain_text(text: str) -> str:
+    """A text with the sign for an unknown character in place of lone surrogates.
+
+    JSON can write those, and so can the character references of a wiki (``&#xD83D;``); no encoding can.
+    """
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _column_kind(schema: pyarrow.Schema, column: str, path: str) -> Any:

@@ -278,8 +278,14 @@ class Stream:
             self._planned[number] = Visit(number, epoch, index, shard, instances, order)
             if len(self._planned) > 2:
                 self._planned.popitem(last=False)
-            if number == len(self._bounds) - 1:
-                self._bounds.append(self._bounds[-1] + len(instances))
+        if number == len(self._bounds) - 1:
+            self._bounds.append(self._bounds[-1] + len(self._planned[number].instances))
+            num_shards = len(self.corpus.shards)
+            if number % num_shards == num_shards - 1 and not self._bounds[-1]:  # a whole epoch of nothing
+                raise DataError(
+                    f"{self.corpus.folder}: no instance comes of its text: pairs need documents of more than one "
+                    f"sentence, or shards of more than one document; prepare more text, or train with --no-pairs"
+                )
         return self._planned[number]
 
 

@@ -20,7 +20,7 @@ CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 
 WIDEST = 120  # columns; a longer line was not broken at a width
 
-_ENDS = tuple(".!?…。！？")
+_ENDS = tuple(".!?…。！？．｡।॥۔؟։።။")  # Latin, Chinese, Japanese, Indic, Arabic, Armenian, Ethiopic, Burmese
 _CLOSERS = "\"'”’»)]）」』】〉》 "
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
 _EMPTY = re.compile(r"\([\s,;:]*\)")

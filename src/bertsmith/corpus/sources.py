@@ -51,6 +51,11 @@ class Source:
     form: Form
     text: str = TEXT
 
+    @property
+    def size(self) -> int:
+        """Bytes as it lies on the disk; 0 for what is no file."""
+        return os.path.getsize(self.name) if os.path.isfile(self.name) else 0
+
     def documents(self, counts: Counter[str]) -> Iterator[Document]:
         """The documents, read as they are asked for. What is left out is added to ``counts``, in plain words.
 
@@ -95,17 +100,39 @@ def _files(name: str) -> list[str]:
         return [fetch(name)]
     path = os.path.expanduser(name)
     if os.path.isdir(path):
-        inside = [(one, one.relative_to(path).parts) for one in Path(path).rglob("*") if one.is_file()]
-        found = [str(one) for one, parts in sorted(inside) if not any(part.startswith(".") for part in parts)]
+        found = sorted(_inside(path), key=lambda one: Path(one).parts)
         if not found:
             raise DataError(f"{name}: no files in this folder; name another")
         return found
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise DataError(f"{name}: no ordinary file; write it to the disk first, since it is read more than once")
     if os.path.exists(path) or not glob.has_magic(path):
         return [path]
     found = sorted(one for one in glob.glob(path, recursive=True) if os.path.isfile(one))
     if not found:
         raise DataError(f"{name}: no file has such a name; check the path")
     return found
+
+
+def _inside(folder: str) -> Iterator[str]:
+    """The files in a folder and in those in it, links to folders among them; names that begin with a dot left out.
+
+    Raises `DataError` for a folder that cannot be looked into.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be looked into ({error.strerror}); name the files, or open it")
+
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
+        real = os.path.realpath(place)
+        if real in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = (os.path.join(place, name) for name in files if not name.startswith("."))
+        yield from (path for path in paths if os.path.isfile(path))
 
 
 def _tell_form(path: str, forms: dict[tuple[str, str], Form]) -> Form:

@@ -10,6 +10,7 @@ shard is ready to be written.
 from __future__ import annotations
 
 import re
+import zlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -23,12 +24,16 @@ from bertsmith.corpus.blocks import EncodedBlock
 from bertsmith.corpus.cleaning import DUPLICATES, NEAR_DUPLICATES, CleaningOptions, Keys, SeenKeys
 from bertsmith.corpus.manifest import Manifest, write_manifest
 from bertsmith.corpus.reading import Place
+from bertsmith.corpus.sentences import AUTO
 from bertsmith.corpus.shards import HELD_OUT, Shard, read_shard, write_shard
 from bertsmith.errors import DataError, SettingsError
 from bertsmith.files import write_bytes
 from bertsmith.text import Tokenizer
 
 _OURS = re.compile(r"shard-\d{5,}\.arrow|held-out\.arrow|\.held-out-\d{5,}\.arrow|\.seen-\d{5,}\.keys|\..*\.part")
+
+
+_KEY_BYTES = 8  # of a key, and of the checksum behind the keys of a file
 
 
 @dataclass(frozen=True)
@@ -38,13 +43,15 @@ class BuildOptions:
     language: str = "auto"
     """Language of the text, for splitting sentences: en, zh, de, ...; auto takes every paragraph as it looks."""
     held_out: float = 0.005
-    """Share of the documents to set apart for evaluation; chosen by their text, so the same in every corpus."""
+    """Share of the documents to set apart for evaluation, chosen by their text; of a large corpus the first of them."""
     held_out_tokens: int = 500_000
     """Most tokens to set apart for evaluation."""
     shard_tokens: int = 2**24
     """Tokens in a shard, or some more: a shard is what training shuffles at a time."""
 
     def __post_init__(self) -> None:
+        if self.language != AUTO and not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]+)*", self.language):
+            raise SettingsError(f"--language is {self.language!r}; give auto, or a code as en, zh or de")
         if not 0 <= self.held_out < 1:
             raise SettingsError(f"--held-out is {self.held_out:g}; it must be 0 or more and under 1")
         if self.held_out_tokens < 0:
@@ -161,17 +168,23 @@ class ShardWriter:
         """Write the keys of the documents since the last shard, for a build that goes on from here."""
         if self._keyed:
             path = self._folder / _key_files(self.manifest)[-1]
-            write_bytes(path, np.concatenate(self._new_keys).tobytes())
+            keys = np.concatenate(self._new_keys).tobytes()
+            write_bytes(path, keys + zlib.crc32(keys).to_bytes(_KEY_BYTES, "little"))
             self._new_keys = []
 
     def _read_keys(self) -> Keys:
         paths = [self._folder / name for name in _key_files(self.manifest) if self._keyed]
-        try:
-            return np.frombuffer(b"".join(path.read_bytes() for path in paths), np.uint64)
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"{self._folder}: --resume: what was seen before is lost ({error}); use --overwrite"
-            ) from None
+        found = []
+        for path in paths:
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                raise DataError(f"{path}: what was seen before is lost ({error}); use --overwrite") from None
+            keys, checksum = content[:-_KEY_BYTES], content[-_KEY_BYTES:]
+            if checksum != zlib.crc32(keys).to_bytes(_KEY_BYTES, "little"):
+                raise DataError(f"{path}: damaged (its checksum is another than when it was written); use --overwrite")
+            found.append(keys)
+        return np.frombuffer(b"".join(found), np.uint64)
 
     def _write_manifest(self, next_place: Mapping[str, Any] | None) -> None:
         self.manifest = replace(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -36,6 +38,8 @@ class HeldOut:
                     loss = pretraining_loss(self.model.model, batch.to(self.model.precision.device))
                     for name, value in loss.measured().items():
                         sums[name] = sums[name] + value.double() if name in sums else value.double()
+        if not sums:  # too little text for a single instance
+            return Evaluation({}, math.nan)
         totals = {name: float(value) for name, value in sums.items()}
         scores = {
             name: total / totals[f"{name}.count"]

@@ -125,14 +125,17 @@ def _saver(folder: RunFolder, phase: Phase) -> Callable[[State], None]:
     """Keeps the state of a phase: whenever asked to with ``--save-every``, else every half minute at most.
 
     Saving takes about a second, and the epochs of a small file may be shorter than that. The last state of a phase that
-    was broken off, or that another follows, is kept in any case: what comes next depends on where this one ended.
+    was broken off, or that another follows, is kept in any case: what comes next depends on where this one ended. That
+    of one that failed is kept where anything may be changed to go on from it.
     """
     saved = time.monotonic()
 
     def save(state: State) -> None:
         nonlocal saved
+        if state.failed and not phase.adjustable:
+            return
         due = phase.options.save_every or time.monotonic() - saved >= SECONDS_BETWEEN_SAVES
-        if due or state.broken_off or (state.last and phase.followed):
+        if due or state.broken_off or state.failed or (state.last and phase.followed):
             folder.save_state(state, phase.name, phase.identity)
             saved = time.monotonic()
 

@@ -42,7 +42,18 @@ _FREE = ("resume", "overwrite", "out", "corpus", "log_every", "save_every", "pha
 # What changes them, and may be changed all the same: a run that went astray, or found too little memory, goes on from
 # its last good state.
 _ADJUSTABLE = frozenset(
-    {"lr", "end_lr", "warmup", "clip_norm", "max_skipped", "eval_every", "pass_tokens", "precision", "the device"}
+    {
+        "lr",
+        "end_lr",
+        "warmup",
+        "clip_norm",
+        "max_skipped",
+        "eval_every",
+        "pass_tokens",
+        "precision",
+        "the device",
+        "the processes",
+    }
 )
 
 
@@ -156,7 +167,7 @@ def make_phase(
         loss=pretraining_loss,
         options=one.fit,
         precision=model.precision,
-        identity=identify(one, corpus, model),
+        identity=identify(one, corpus, model, processes),
         adjustable=_ADJUSTABLE,
         evaluate=None if corpus.held_out is None else HeldOut(corpus, one, model).evaluate,
         logged=not begun_next,  # otherwise the log has all of it, and lines behind it
@@ -174,13 +185,14 @@ def flops_per_token(settings: PretrainSettings, model: LanguageModel, plan: Corp
     return training_flops(model.model.config, span=float((lengths**2).sum() / lengths.sum()), guessed=guessed)
 
 
-def identify(settings: PretrainSettings, corpus: Corpus, model: LanguageModel) -> dict[str, Any]:
+def identify(settings: PretrainSettings, corpus: Corpus, model: LanguageModel, processes: Processes) -> dict[str, Any]:
     """What must be the same for a resumed phase to end as the unbroken one."""
     values = {name: value for name, value in to_flat(settings).items() if name not in _FREE}
     return {
         **values,
         "precision": model.precision.name,
         "the device": model.precision.device.type,
+        "the processes": processes.number,
         "the model": model.model.config.to_dict(),
         "the corpus": [part.checksum for part in corpus.manifest.parts],
     }
@@ -226,7 +238,12 @@ def broken_off_by_signal() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's business
         yield came.is_set
         return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: came.set())
+
+    def first(number: int, frame: object) -> None:
+        came.set()
+        signal.signal(signal.SIGTERM, before)  # a second one is not waited for
+
+    before = signal.signal(signal.SIGTERM, first)
     try:
         yield came.is_set
     finally:

@@ -10,6 +10,7 @@ state/, state-refit/, state-2/ ...                   what --resume goes on from;
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
@@ -27,6 +28,7 @@ from bertsmith.report.metrics import METRICS_NAME
 from bertsmith.training import State
 
 _BEGUN = ".begun"
+_STATE = re.compile(r"state(-refit|-\d+)?")
 
 
 class RunFolder:
@@ -148,7 +150,7 @@ class RunFolder:
         return any(has_state(place) for place in self._states())
 
     def _states(self) -> list[Path]:
-        return [place for place in self.path.glob("state*") if place.is_dir()]
+        return [place for place in self.path.glob("state*") if place.is_dir() and _STATE.fullmatch(place.name)]
 
     def _forget_run(self) -> None:
         for name in (LOG_NAME, _BEGUN):

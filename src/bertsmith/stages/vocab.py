@@ -26,6 +26,7 @@ from bertsmith.stages.vocab_settings import VocabSettings
 from bertsmith.text import Tokenizer
 from bertsmith.text.bulk import TokenizersEncoder
 from bertsmith.text.learning import Learned, bpe_json, learn_vocabulary
+from bertsmith.text.tokenizer import on_plain_strings
 from bertsmith.text.vocabulary import CLS, MASK, PAD, SEP, UNK
 
 TOKENIZER = "tokenizer.json"
@@ -78,7 +79,7 @@ def vocab(settings: VocabSettings, *, console: Console | None = None) -> Learned
     if held_out := texts.held_out:
         cuts = [
             Cut("WordPiece: longest pieces", tokenizer, tokenizer.encode_pieces(held_out)[0]),
-            Cut("BPE: merges in order", tokenizer, TokenizersEncoder(bpe).encode(held_out)[0]),
+            Cut("BPE: merges in order", tokenizer, on_plain_strings(TokenizersEncoder(bpe).encode, held_out)[0]),
             *(Cut(name, other, other.encode_pieces(held_out)[0]) for name, other in others.items()),
         ]
         Console().print(*tabulate_cuts(cuts, held_out))

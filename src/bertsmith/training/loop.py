@@ -112,7 +112,7 @@ def _train(
             stepper.take()
         except TrainingError:
             if save is not None and progress.updates and stepper.optimizer.is_finite():
-                save(stepper.state(broken_off=True))
+                save(stepper.state(failed=True))
             raise
         stepper.count_seconds(time.perf_counter() - started)
         stopped = stepper.stop_reached()

@@ -51,7 +51,9 @@ def pretraining_loss(model: PretrainingModel, batch: Batch) -> Loss:
         total = total + cost * share / rows
         parts["nsp_loss"] = cost, rows
         parts["nsp_accuracy"] = (logits.argmax(1) == random_next).sum(), rows
-    return Loss(total, share, parts)
+    # Counted in rows, as other losses are: a step's counts add up to its rows over passes and processes.
+    step_rows = rows / share
+    return Loss(total * step_rows, rows, parts)
 
 
 def causal_loss(model: PretrainingModel, batch: Batch) -> Loss:

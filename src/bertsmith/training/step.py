@@ -43,6 +43,7 @@ class Progress:
     rows: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    precision: str = ""
     loss_scale: float = 1.0  # of the sum of a step's losses
     steps_since_overflow: int = 0
     skipped: int = 0  # steps without an update, because their numbers were not finite
@@ -65,12 +66,14 @@ class State:
 
     last:       training has ended
     broken_off: it was interrupted
+    failed:     it came to numbers that are not finite, and this is the last good moment before
     """
 
     tensors: Mapping[str, Tensor]
     values: Mapping[str, Any]
     last: bool = False
     broken_off: bool = False
+    failed: bool = False
 
 
 class Stepper:
@@ -87,11 +90,11 @@ class Stepper:
     ) -> None:
         self.model, self.plan, self.loss, self.options, self.precision = model, plan, loss, options, precision
         self.processes = processes
-        self.progress = Progress()
+        self.progress = Progress(precision=precision.name)
         if precision.name == "fp16":  # a step has about as many targets as rows, or more; a power of two rounds nothing
             self.progress.loss_scale = _FIRST_SCALE / 2 ** (plan.batch_size - 1).bit_length()
         self.best: list[Tensor] | None = None
-        self.before_skips: dict[str, Any] | None = None
+        self.before_skips: tuple[dict[str, Any], list[Tensor] | None] | None = None
         model.encoder.recompute = options.recompute
         self._narrow_embedding()
         groups = group_parameters(model, model.config.num_hidden_layers, options)
@@ -179,7 +182,7 @@ class Stepper:
                 progress.loss_scale *= 2
             return True
         if not progress.skipped_in_a_row:
-            self.before_skips = copy.deepcopy(asdict(progress))
+            self.before_skips = asdict(progress), self.best
         progress.skipped += 1
         if fp16 and math.isfinite(total) and progress.loss_scale * max(count, 1.0) >= 2:
             progress.loss_scale /= 2
@@ -228,7 +231,8 @@ class Stepper:
 
     def agree(self, stopped: str) -> str:
         """Why training is over, or an empty string: the first process says so for all."""
-        match self.processes.of_first(0.0 if not stopped else 2.0 if stopped == INTERRUPTED else 1.0):
+        over = self.processes.of_first(0.0 if not stopped else 2.0 if stopped == INTERRUPTED else 1.0)
+        match over:
             case 0.0:
                 return ""
             case 2.0:
@@ -240,10 +244,11 @@ class Stepper:
 
         Raises `TrainingError` where another step was resumed than by the first process.
         """
-        if self.processes.of_first(float(self.progress.step)) != self.progress.step:
+        first = self.processes.of_first(float(self.progress.step))
+        if self.processes.total(float(first != self.progress.step)):
             raise TrainingError(
-                f"process {self.processes.rank} found another saved state than the first one (step "
-                f"{self.progress.step:,}); --out must be on a disk that all processes share"
+                f"process {self.processes.rank} is at step {self.progress.step:,}, and the first one at {first:,.0f}: "
+                f"they found different saved states; --out must be on a disk that all processes share"
             )
         if self.processes.number > 1:
             self.optimizer.as_first(self.processes)
@@ -272,21 +277,24 @@ class Stepper:
         if self.options.keep_best:
             self.best = self.optimizer.snapshot()
 
-    def state(self, *, last: bool = False, broken_off: bool = False) -> State:
+    def state(self, *, last: bool = False, broken_off: bool = False, failed: bool = False) -> State:
         """The last good moment, to go on from later: this one, or the one before steps that were passed over.
 
         Its tensors are in use: copy them before the next step.
         """
+        skipping = self.before_skips if self.progress.skipped_in_a_row else None
+        values, best = skipping or (asdict(self.progress), self.best)
         tensors = self.optimizer.state()
-        tensors |= {f"best.{index}": weights for index, weights in enumerate(self.best or [])}
-        skipping = self.progress.skipped_in_a_row and self.before_skips is not None
-        values = self.before_skips if skipping else asdict(self.progress)
-        assert values is not None
-        return State(tensors, values, last, broken_off)
+        tensors |= {f"best.{index}": weights for index, weights in enumerate(best or [])}
+        return State(tensors, values, last, broken_off, failed)
 
     def restore(self, state: State) -> None:
         """Go on from a saved moment."""
+        fresh = self.progress
         self.progress = Progress(**copy.deepcopy(dict(state.values)))
+        if self.progress.precision != fresh.precision:  # the loss scale is that of the format
+            self.progress.precision, self.progress.loss_scale = fresh.precision, fresh.loss_scale
+            self.progress.steps_since_overflow = 0
         self.optimizer.restore(state.tensors, self.progress.updates)
         num_best = sum(name.startswith("best.") for name in state.tensors)
         self.best = [state.tensors[f"best.{index}"] for index in range(num_best)] or None

@@ -36,7 +36,8 @@ def vocabulary_loss(x: Tensor, words: Tensor, bias: Tensor, targets: Tensor) -> 
 
     Shape: x (M, D), words (V, D), bias (V,), targets (M,) int64 -> scalars, fp32
     """
-    total, correct = _VocabularyLoss.apply(x, words, bias, targets)  # type: ignore[no-untyped-call]
+    learning = torch.is_grad_enabled()  # within a function of autograd it never is
+    total, correct = _VocabularyLoss.apply(x, words, bias, targets, learning)  # type: ignore[no-untyped-call]
     return VocabularyLoss(total, correct)
 
 
@@ -49,7 +50,7 @@ class _VocabularyLoss(torch.autograd.Function):
     turn = 0
 
     @staticmethod
-    def forward(ctx, x, words, bias, targets):  # type: ignore[no-untyped-def]
+    def forward(ctx, x, words, bias, targets, learning):  # type: ignore[no-untyped-def]
         device = x.device
         compute = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else x.dtype
         if compute == torch.float16:  # most shares of a large vocabulary are less than it can hold
@@ -61,7 +62,7 @@ class _VocabularyLoss(torch.autograd.Function):
         products = scratch("logits", (rows, size), compute, device)
         wide = scratch("logits in fp32", (rows, size), torch.float32, device)
         shares = scratch("shares", (rows, size), torch.float32, device)
-        needed = any(ctx.needs_input_grad)
+        needed = learning and any(ctx.needs_input_grad)
         if needed:
             x_gradient = torch.empty_like(held)
             bias_gradient = torch.zeros(bias.shape, device=device)
@@ -106,4 +107,4 @@ class _VocabularyLoss(torch.autograd.Function):
             if words.grad is None:
                 words.grad = torch.zeros_like(words)
             words.grad += words_gradient.mul_(outer)
-        return (x_gradient * outer).to(x_type), None, (bias_gradient * outer).to(bias_type), None
+        return (x_gradient * outer).to(x_type), None, (bias_gradient * outer).to(bias_type), None, None
