@@ -56,6 +56,36 @@ def test_the_guesses_are_those_of_the_peers_pipeline(folder: Path) -> None:
     assert ours[0][0].text == text.replace("[MASK]", ours[0][0].token, 1)
 
 
+@pytest.mark.parametrize(
+    ("kind", "peer", "outputs"),
+    [
+        ("pretraining", "BertForPreTraining", ("prediction_logits", "seq_relationship_logits")),
+        ("masked", "BertForMaskedLM", ("logits", None)),
+        ("next_sentence", "BertForNextSentencePrediction", (None, "logits")),
+        ("causal", "BertLMHeadModel", ("logits", None)),
+    ],
+)
+def test_a_saved_folder_says_the_same_in_transformers(
+    kind: PretrainingKind, peer: str, outputs: tuple[str | None, str | None], tmp_path: Path
+) -> None:
+    model = started(kind)
+    model.save(tmp_path)
+    theirs, told = getattr(transformers, peer).from_pretrained(tmp_path, output_loading_info=True)
+    assert not told["missing_keys"]
+    assert not told["unexpected_keys"]
+    ids = torch.tensor([[2, 5, 6, 4, 3, 7, 8, 3], [2, 9, 4, 11, 3, 12, 14, 3]])
+    segments = torch.tensor([[0] * 5 + [1] * 3] * 2)
+    batch = Batch(ids.reshape(-1), segments.reshape(-1), torch.tensor([8, 8]))
+    with torch.inference_mode():
+        ours = model.model(batch)
+        expected = theirs.eval()(input_ids=ids, token_type_ids=segments)
+    for found, name in zip((ours.tokens, ours.next_sentence), outputs, strict=True):
+        assert (found is None) == (name is None)
+        if name is not None:
+            wanted = getattr(expected, name)
+            torch.testing.assert_close(found.reshape(wanted.shape), wanted, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["pretraining", "masked"])
 def test_what_the_peer_writes_opens_here(kind: PretrainingKind, tmp_path: Path) -> None:
     peer = getattr(transformers, "BertForPreTraining" if kind == "pretraining" else "BertForMaskedLM")
