@@ -105,22 +105,23 @@ def facts_of_folder(name: str) -> ModelFacts:
     checkpoint = read_checkpoint(resolve(name))
     config = BertConfig.from_dict(checkpoint.config, where=str(checkpoint.folder / "config.json"))
     record = checkpoint.task or {}
+    pretrained = record.get("pretraining", {})
     labels = record.get("settings", {}).get("labels") or (labels_of(checkpoint.config) if not record else None)
     about = {
-        "task": record.get("task", "none recorded"),
+        "task": record.get("task", "none yet: pretrained" if pretrained else "none recorded"),
         "architecture": ", ".join(checkpoint.config.get("architectures") or ["none named"]),
         "labels": labels,
         "max length": record.get("max_length"),
         "trained from": record.get("base_model"),
-        "steps": record.get("steps"),
+        "steps": record.get("steps", pretrained.get("steps")),
     }
     return ModelFacts(
         model=str(checkpoint.folder),
         about={name: value for name, value in about.items() if value is not None},
         config=config.to_dict(),
         tokenizer=_facts_of_tokenizer(checkpoint.folder),
-        training=record.get("training", {}),
-        scores=record.get("scores", {}),
+        training=record.get("training", pretrained.get("settings", {})),
+        scores=record.get("scores", pretrained.get("scores", {})),
         tensors=_facts_of_tensors(_from_input_to_output(checkpoint.weights, config)),
     )
 

@@ -7,15 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bertsmith.checkpoint.architecture import PRETRAINING_HEADS
 from bertsmith.engine.language_model import LanguageModel
+from bertsmith.model.heads import PretrainingKind
+from bertsmith.report.card import CARD_NAME
 from bertsmith.report.html import REPORT_NAME, write_report
 from bertsmith.report.log import LOG_NAME, read_curves
 from bertsmith.report.metrics import RunMetrics, describe_machine, per_second, write_metrics
+from bertsmith.report.pretraining_card import PretrainingCard, render_pretraining_card
 from bertsmith.report.record import Report
 from bertsmith.settings import to_command, to_flat
 from bertsmith.stages.pretrain_settings import DEFAULT_PRESET, PretrainSettings
 from bertsmith.stages.run_folder import RunFolder
 from bertsmith.training import FitResult
+
+_LEARNT: dict[PretrainingKind, str] = {
+    "pretraining": "to guess masked tokens, and whether one text follows another,",
+    "masked": "to guess masked tokens",
+    "next_sentence": "whether one text follows another",
+    "causal": "to guess the next token",
+}
 
 
 @dataclass(frozen=True)
@@ -83,7 +94,17 @@ def write_outcome(outcome: Outcome, settings: PretrainSettings, model: LanguageM
     kind = model.model.head_kind
     guessed = {"causal": "lm_loss", "next_sentence": "nsp_loss"}.get(kind, "mlm_loss")
     record = {"steps": outcome.steps, "scores": outcome.scores, **baseline, "settings": told}
-    model.save(folder.path, record={"pretraining": record})
+    card = PretrainingCard(
+        name=folder.path.resolve().name,
+        learnt=_LEARNT[kind],
+        architecture=PRETRAINING_HEADS[kind],
+        scores=outcome.scores,
+        unigram_loss=unigram if kind != "next_sentence" else None,
+        parameters=model.num_parameters,
+        tokens=outcome.tokens,
+        settings=told,
+    )
+    model.save(folder.path, record={"pretraining": record}, files={CARD_NAME: render_pretraining_card(card)})
     timing = {
         "training": f"{outcome.seconds:,.1f} s",
         "steps": f"{outcome.steps:,} ({outcome.stopped})",
