@@ -74,6 +74,7 @@ def render_pretraining_card(card: PretrainingCard) -> str:
         "## How it was trained\n\n| option | value |\n|---|---|",
         *settings,
         "\n## Limits\n\n- It knows the language of the text that it read, and repeats what that text takes for "
-        "granted, prejudice among it.\n- Nothing here measures which groups of people, or ways of writing, its errors fall on.",
+        "granted, prejudice among it.",
+        "- Nothing here measures which groups of people, or ways of writing, its errors fall on.",
     ]
     return "\n".join(lines).rstrip() + "\n"
