@@ -85,7 +85,7 @@ plain = log.RunLog.log
 
 def told(self, record):
     plain(self, record)
-    if record["step"] == int(sys.argv[1]):
+    if record["step"] == int(sys.argv[1]) and "eval" not in record:
         os.kill(os.getpid(), signal.SIGTERM)
 
 log.RunLog.log = told
