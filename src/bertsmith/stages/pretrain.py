@@ -125,7 +125,13 @@ def start_model(settings: PretrainSettings, corpus: Corpus) -> LanguageModel:
         precision=settings.fit.precision,
     )
     if settings.dropout is not None:
-        model.model.encoder.set_dropout(settings.dropout)
+        # Its configuration says so, too: an encoder that learnt without dropout is fine-tuned without it
+        # (docs/lab-notes.md: with it, it forgets more than it learns).
+        rate = settings.dropout
+        model.model.encoder.set_dropout(rate)
+        model.model.config = dataclasses.replace(
+            model.model.config, hidden_dropout_prob=rate, attention_probs_dropout_prob=rate
+        )
     positions = model.model.config.max_position_embeddings
     if settings.longest > positions:
         raise SettingsError(

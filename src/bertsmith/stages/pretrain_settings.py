@@ -47,7 +47,7 @@ class PretrainSettings:
     objective: Objective | None = None
     """What is learnt; causal is the next token, as a decoder. [default: masked+next; masked with --no-pairs]"""
     dropout: float | None = None
-    """Dropout while pretraining; as the configuration has it (0.1), if not given. Fine-tuning will take that one."""
+    """Dropout, in pretraining and in the fine-tuning that follows; as the configuration has it (0.1), if not given."""
     resume: bool = False
     """Go on with the run in --out where it was stopped or killed."""
     overwrite: bool = False
