@@ -38,7 +38,7 @@ def scratch(name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.d
 
     For the few tensors of tens of megabytes: freed, they would come back in pieces. The C library aligns what it gives,
     and small blocks settle in the margins it cuts off, so that the next large one does not fit its predecessor's place
-    (a run grew by 50 MB a step, and spent a third of its time on page faults: `docs/lab-notes.md`).
+    (a run grew by 50 MB a step, with thousands of page faults in each: `docs/lab-notes.md`).
     """
     size = math.prod(shape)
     key = name, dtype, device
