@@ -8,7 +8,6 @@ Small files are read by the workers, so that unpacking keeps all cores busy; a l
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -100,6 +99,4 @@ def _batches(sources: Sequence[Source], start: int) -> Iterator[tuple[list[Sourc
 
 def _size(source: Source) -> int:
     """Bytes of a source on the disk; a dump, which has processes of its own, counts as large, and so does no file."""
-    if source.form == "mediawiki" or not os.path.isfile(source.name):
-        return SMALL + 1
-    return os.path.getsize(source.name)
+    return SMALL + 1 if source.form in ("mediawiki", "pydocs") else source.size
