@@ -87,8 +87,25 @@ def read_json(
     Raises ``error`` for anything else, naming the line and column, or the byte, at fault; ``way_out`` is what it tells
     the user to do.
     """
+    found = _parse_json(path, error, way_out)
+    if not isinstance(found, dict):
+        raise error(f"{path}: holds a JSON {type(found).__name__}; an object ({{...}}) is expected")
+    return found
+
+
+def read_json_list(
+    path: Path, error: type[BertsmithError], *, way_out: str = "copy or download the file again"
+) -> list[dict[str, Any]]:
+    """The JSON list of objects in a file; otherwise as `read_json`."""
+    found = _parse_json(path, error, way_out)
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise error(f"{path}: a JSON list of objects ([{{...}}, ...]) is expected; {way_out}")
+    return found
+
+
+def _parse_json(path: Path, error: type[BertsmithError], way_out: str) -> Any:
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as reason:
         raise error(f"{path}: cannot be read ({reason.strerror or reason}); {way_out}") from None
     except UnicodeDecodeError as reason:
@@ -98,13 +115,10 @@ def read_json(
         raise error(f"{path}, {place}: not valid JSON ({reason.msg}); {way_out}") from None
     except (RecursionError, ValueError):
         raise error(f"{path}: JSON nested too deeply, or with a number of too many digits; {way_out}") from None
-    if not isinstance(found, dict):
-        raise error(f"{path}: holds a JSON {type(found).__name__}; an object ({{...}}) is expected")
-    return found
 
 
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write ``values`` as an indented JSON object, as `dump_json` and `write_text` do."""
+def write_json(path: Path, values: Mapping[str, Any] | list[Any]) -> None:
+    """Write ``values`` as indented JSON, as `dump_json` and `write_text` do."""
     write_text(path, dump_json(values, indent=2) + "\n")
 
 

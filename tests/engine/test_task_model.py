@@ -254,7 +254,7 @@ def test_lengths_by_default_are_what_the_encoder_reads(folder: Path) -> None:
 def test_a_length_that_cannot_be_is_told_before_the_model_is_built(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bertsmith.engine.task_model.BertModel", None)
+    monkeypatch.setattr("bertsmith.tasks.task.BertModel", None)
     with pytest.raises(SettingsError, match="--max-length is 33"):
         TaskModel.start(folder, Regress(), seed=0, max_length=33)
 

@@ -11,7 +11,7 @@ from bertsmith.tasks import TASKS, AnswerQuestions, task_named
 
 
 def test_tasks_by_name() -> None:
-    assert list(TASKS) == ["classify", "regress", "choose", "tag", "answer"]
+    assert list(TASKS) == ["classify", "regress", "choose", "tag", "answer", "embed", "rerank"]
     assert task_named("answer") is AnswerQuestions
     assert all(task.name == name for name, task in TASKS.items())
 

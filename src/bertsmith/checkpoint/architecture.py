@@ -25,7 +25,7 @@ PRETRAINING_HEADS: dict[PretrainingKind, str] = {
     "causal": "BertLMHeadModel",
 }
 
-ARCHITECTURES: dict[AnyHead, str] = dict([*TASK_HEADS.items(), *PRETRAINING_HEADS.items()])
+ARCHITECTURES: dict[AnyHead, str] = dict([*TASK_HEADS.items(), *PRETRAINING_HEADS.items(), ("sentence", "BertModel")])
 
 
 def describe_head(

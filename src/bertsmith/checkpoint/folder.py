@@ -7,6 +7,7 @@ whoever wrote it. Knows no task and no tokenizer: each brings what it keeps.
     model.safetensors  the weights by published name
     tokenizer.json …   written by the tokenizer
     bertsmith.json     the task, and a checksum of each tensor; folders by others have none
+    modules.json …     of a model that gives vectors of sentences: how (see `sentence_files`)
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 from torch import Tensor
 
 from bertsmith.checkpoint.files import finish_writing, writing_folder
+from bertsmith.checkpoint.sentence_files import SentenceFiles, read_sentence_files, write_sentence_files
 from bertsmith.checkpoint.weights import (
     SAFETENSORS,
     checksums,
@@ -47,12 +49,14 @@ class Checkpoint:
     config:  the published configuration, every key of it
     weights: by published name (see `names.canonical`), on the CPU
     task:    what was saved as the task, or ``None``
+    sentence: how it makes vectors of sentences, or ``None`` where it does not say; the weights are among ``weights``
     """
 
     folder: Path
     config: dict[str, Any]
     weights: dict[str, Tensor]
     task: dict[str, Any] | None
+    sentence: SentenceFiles | None = None
 
     def check_vocabulary(self, num_tokens: int) -> None:
         """Raise `CheckpointError` if the tokenizer has more tokens than the embedding has rows.
@@ -84,6 +88,7 @@ def save_checkpoint(
     weights: Mapping[str, Tensor],
     tokenizer_save: Callable[[Path], None],
     task: Mapping[str, Any] | None = None,
+    sentence: SentenceFiles | None = None,
     files: Mapping[str, str] | None = None,
 ) -> None:
     """Write a checkpoint into ``folder``: all of it, or, after an error or a kill, nothing.
@@ -92,16 +97,23 @@ def save_checkpoint(
     weights:        by published name
     tokenizer_save: writes the tokenizer's files into the folder it is given
     task:           what ``bertsmith.json`` keeps of the task: values that `bertsmith.files.plain` makes JSON of
+    sentence:       how the model makes vectors of sentences, if it does
     files:          further text files by name (a model card)
 
     What else ``folder`` holds stays. Raises `OutputError` when the place is full or not writable.
     """
     held = on_cpu(weights)
+    if sentence is not None:
+        sentence = sentence.settled(config["hidden_size"])
+        config = {**config, **sentence.of_encoder}
     with writing_folder(folder) as staging:
         write_json(staging / CONFIG, config)
         write_weights(held, staging / SAFETENSORS)
+        if sentence is not None:
+            write_sentence_files(staging, sentence, width=config["hidden_size"], num_layers=config["num_hidden_layers"])
         tokenizer_save(staging)
-        write_json(staging / RECORD, {**(task or {}), "checksums": checksums(held)})
+        summed = checksums({**held, **(sentence.weights if sentence else {})})
+        write_json(staging / RECORD, {**(task or {}), "checksums": summed})
         for name, text in (files or {}).items():
             write_text(staging / name, text)
 
@@ -157,6 +169,8 @@ def _read_checkpoint(folder: Path) -> Checkpoint:
     config = read_config(folder)
     task = read_task(folder)
     weights = read_weights(folder)
+    sentence = read_sentence_files(folder)
+    weights |= sentence.weights if sentence else {}
     if task is not None and find_weights(folder).name == SAFETENSORS:
         way_out = (
             "copy the checkpoint again, or, if another program rewrote it on purpose, delete 'checksums' from "
@@ -164,7 +178,7 @@ def _read_checkpoint(folder: Path) -> Checkpoint:
         )
         verify(weights, task.pop("checksums", {}), file=folder / SAFETENSORS, way_out=way_out)
     _check_embedding(folder, config, weights)
-    return Checkpoint(folder, config, weights, task or None)
+    return Checkpoint(folder, config, weights, task or None, sentence)
 
 
 def _check_embedding(folder: Path, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:

@@ -62,6 +62,7 @@ HEADS: dict[AnyHead, dict[str, tuple[str, ...]]] = {
     "masked": _TOKENS,
     "next_sentence": _NEXT_SENTENCE,
     "causal": _TOKENS,
+    "sentence": {"head.dense": ("dense.linear",), "head.classifier": ("classifier",)},
 }
 
 

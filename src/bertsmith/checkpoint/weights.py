@@ -34,7 +34,7 @@ def read_weights(place: Path) -> dict[str, Tensor]:
     A folder is searched for safetensors, whole then in shards, then for ``pytorch_model.bin``, likewise.
     Raises `CheckpointError` when there are none, or they are damaged, or hold more than tensors.
     """
-    return canonical(_read(find_weights(place)), where=str(place))
+    return canonical(read_raw(find_weights(place)), where=str(place))
 
 
 def find_weights(place: Path) -> Path:
@@ -106,7 +106,8 @@ def _checksum(tensor: Tensor) -> str:
     return f"{zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, start):08x}"
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read_raw(path: Path) -> dict[str, Tensor]:
+    """The tensors of one file, or of the files that an index names, by the names they have there."""
     if path.name.endswith(".index.json"):
         return _read_shards(path)
     return _reader(path)(path)

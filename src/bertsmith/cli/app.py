@@ -110,6 +110,69 @@ _VERBS: dict[str, tuple[str, str, list[str]]] = {
             "bertsmith predict --model runs/x --input texts.csv --output answers.jsonl",
         ],
     ),
+    "embed": (
+        "Use",
+        "Turn texts into vectors, near for texts that mean alike.\n\n"
+        "Reads a file of any length in the same memory, and writes a .npy file.",
+        [
+            "bertsmith embed --model starter --input lines.txt --out vectors.npy",
+            'bertsmith embed --text "a lovely film" --dimensions 64',
+            "bertsmith embed --model runs/e --input docs.jsonl --text body --out v.npy --json",
+        ],
+    ),
+    "index": (
+        "Use",
+        "Make an index of texts, to be searched by meaning.\n\n"
+        "Also adds texts to an index and deletes some from it. A change is in place as a whole or not at all.",
+        [
+            "bertsmith index --input docs.jsonl --out idx/",
+            "bertsmith index --input more.jsonl --out idx/ --add",
+            "bertsmith index --out idx/ --delete 17 --delete 18",
+        ],
+    ),
+    "search": (
+        "Use",
+        "Find the texts of an index that are nearest in meaning.",
+        [
+            'bertsmith search --index idx/ --query "how do I compress a file"',
+            'bertsmith search --index idx/ --query "compress" --top 3 --rerank runs/judge',
+        ],
+    ),
+    "similar": (
+        "Use",
+        "Find the pairs of texts that are most alike.\n\nCompares all of them.",
+        [
+            "bertsmith similar --input lines.txt --top 20",
+            "bertsmith similar --input questions.csv --text title --least 0.9 --json",
+        ],
+    ),
+    "export": (
+        "Use",
+        "Write a trained model for other runtimes, or in 8 bits.\n\n"
+        "int8 is scored against fp32 on your data; layers that cost too much stay in higher precision.",
+        [
+            "bertsmith export --model runs/x --to onnx",
+            "bertsmith export --model runs/x --to openvino --precision int8 --data dev.tsv",
+            "bertsmith export --model starter --to openvino --precision int8 --data d --out m",
+        ],
+    ),
+    "cluster": (
+        "Use",
+        "Group texts that mean alike.",
+        [
+            "bertsmith cluster --input lines.txt --report clusters.html",
+            "bertsmith cluster --input lines.txt --method kmeans --number 20 --out groups.jsonl",
+        ],
+    ),
+    "whiten": (
+        "Train",
+        "See how a model's vectors lie, and spread them evenly.\n\n"
+        "Fits a linear map to the vectors of unlabelled texts. Models that were not trained for sentences gain by it.",
+        [
+            "bertsmith whiten --model runs/mini --input lines.txt",
+            "bertsmith whiten --model runs/mini --input lines.txt --keep 128 --out runs/white",
+        ],
+    ),
     "inspect": (
         "Use",
         "Tell what a model is: task, sizes, training, every tensor.",

@@ -12,16 +12,23 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from bertsmith.stages.cluster import ClusterSettings
+from bertsmith.stages.embed import EmbedSettings
 from bertsmith.stages.evaluate import EvaluateSettings
+from bertsmith.stages.export import ExportSettings
 from bertsmith.stages.fill import FillSettings
 from bertsmith.stages.finetune_settings import FinetuneSettings
+from bertsmith.stages.index import IndexSettings
 from bertsmith.stages.inspect import InspectSettings
 from bertsmith.stages.instances_settings import InstancesSettings
 from bertsmith.stages.predict import PredictSettings
 from bertsmith.stages.prepare_settings import PrepareSettings
 from bertsmith.stages.pretrain_settings import PretrainSettings
 from bertsmith.stages.quickstart_settings import QuickstartSettings
+from bertsmith.stages.search import SearchSettings
+from bertsmith.stages.similar import SimilarSettings
 from bertsmith.stages.vocab_settings import VocabSettings
+from bertsmith.stages.whiten import WhitenSettings
 
 _FLAT = Parameter(name="*")  # the options of a settings class stand side by side with those of the classes in it
 Config = Annotated[
@@ -69,6 +76,48 @@ def fill(*, settings: Annotated[FillSettings, _FLAT], config: Config = None) -> 
 
 def evaluate(*, settings: Annotated[EvaluateSettings, _FLAT], config: Config = None) -> None:
     from bertsmith.stages.evaluate import evaluate as run
+
+    run(settings)
+
+
+def embed(*, settings: Annotated[EmbedSettings | None, _FLAT] = None, config: Config = None) -> None:
+    from bertsmith.stages.embed import embed as run
+
+    run(settings or EmbedSettings())
+
+
+def index(*, settings: Annotated[IndexSettings, _FLAT], config: Config = None) -> None:
+    from bertsmith.stages.index import index as run
+
+    run(settings)
+
+
+def search(*, settings: Annotated[SearchSettings, _FLAT], config: Config = None) -> None:
+    from bertsmith.stages.search import search as run
+
+    run(settings)
+
+
+def similar(*, settings: Annotated[SimilarSettings, _FLAT], config: Config = None) -> None:
+    from bertsmith.stages.similar import similar as run
+
+    run(settings)
+
+
+def cluster(*, settings: Annotated[ClusterSettings, _FLAT], config: Config = None) -> None:
+    from bertsmith.stages.cluster import cluster as run
+
+    run(settings)
+
+
+def export(*, settings: Annotated[ExportSettings, _FLAT], config: Config = None) -> None:
+    from bertsmith.stages.export import export as run
+
+    run(settings)
+
+
+def whiten(*, settings: Annotated[WhitenSettings, _FLAT], config: Config = None) -> None:
+    from bertsmith.stages.whiten import whiten as run
 
     run(settings)
 

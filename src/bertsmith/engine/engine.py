@@ -11,10 +11,18 @@ from bertsmith.text.ragged import Ragged
 
 
 class Engine(Protocol):
-    """Computes a model's outputs, in whatever order and batches are fastest."""
+    """Computes a model's outputs, in whatever order and batches are fastest.
+
+    name: of the software that does, for a person
+    """
+
+    name: str
 
     def shape(self, sequences: Ragged) -> tuple[int, int]:
         """The shape of their outputs: (S, C) for heads by sequence, (N, C) for heads by token."""
+
+    def prepare(self, sequences: Ragged) -> None:
+        """Do now what the first call would have to do before it computes sequences like these."""
 
     def outputs(self, sequences: Ragged) -> NDArray[np.float32]:
         """Outputs of that `shape`, in the order of the sequences."""

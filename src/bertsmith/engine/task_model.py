@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bertsmith.checkpoint import (
     Checkpoint,
@@ -30,14 +31,15 @@ from bertsmith.checkpoint import (
     tell_spare_rows,
     to_published,
 )
+from bertsmith.engine.choosing import EngineName, choose_engine
 from bertsmith.engine.engine import Engine
-from bertsmith.engine.torch_engine import TorchEngine
 from bertsmith.errors import CheckpointError, SettingsError, count
 from bertsmith.model.config import BertConfig
-from bertsmith.model.heads import BertModel
+from bertsmith.model.heads import EncoderModel
 from bertsmith.tables import Table, read
 from bertsmith.tables.memory import Data, path_or_table, rows_of
 from bertsmith.tasks import Answer, Classify, Columns, Encoded, Examples, Tag, Task, task_named
+from bertsmith.tasks.embed import Embed
 from bertsmith.tasks.regress import Regress
 from bertsmith.text import Tokenizer
 from bertsmith.text.pydocs import SOURCES
@@ -56,16 +58,19 @@ class TaskModel:
     max_length:  tokens that a sequence may have
     precision:   number format and device it computes in
     pass_tokens: most tokens computed at once
+    engine_name: of what computes outputs; "torch" for a model whose weights change
     differences: how the checkpoint it was loaded from differs from the model
     """
 
-    model: BertModel
+    model: EncoderModel
     tokenizer: Tokenizer
     task: Task
     max_length: int
     precision: Precision
     pass_tokens: int = FitOptions.pass_tokens
+    engine_name: EngineName = "torch"
     differences: Differences = field(default_factory=Differences)
+    _chosen: tuple[EncoderModel, Engine] | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def open(
@@ -75,23 +80,26 @@ class TaskModel:
         max_length: int | None = None,
         device: str = "auto",
         precision: PrecisionName = "fp32",
+        engine: EngineName = "auto",
     ) -> TaskModel:
         """The model of a checkpoint: one of ours, one that transformers wrote with a head of a task, or a hub name.
 
         max_length: tokens that a sequence may have; unless given, as many as in training, or for a folder by other
                     software as many as its tokenizer says (``model_max_length``) and the encoder has positions for
+        engine:     what computes; see `choose_engine`. The weights are not to be changed then
 
         Raises `CheckpointError` for an encoder without a task, missing tensors, layers that the configuration does not
         have, and damaged files, `SettingsError` for a ``max_length`` beyond the encoder's positions.
         """
         checkpoint = read_checkpoint(resolve(name))
         _check_length(max_length, checkpoint)
-        saved = (checkpoint.task or {}).get("max_length") or read_max_length(checkpoint.folder) or math.inf
+        saved = (checkpoint.task or {}).get("max_length") or _usual_length(checkpoint) or math.inf
         built = cls._build(
             checkpoint, _task_of(checkpoint), device=device, precision=precision, max_length=max_length or saved
         )
         built.differences.refuse(checkpoint.folder)
         built.differences = built.differences.but_pretraining()
+        built.engine_name = engine
         return built
 
     @classmethod
@@ -142,7 +150,8 @@ class TaskModel:
         config = _config_of(checkpoint)
         tokenizer = Tokenizer.from_folder(checkpoint.folder)
         checkpoint.check_vocabulary(tokenizer.vocab_size)
-        model = BertModel(config, task.head, task.num_outputs, torch.Generator().manual_seed(seed))
+        task = task.fitted_to(checkpoint)
+        model = task.build(config, torch.Generator().manual_seed(seed))
         differences = load_weights(model, checkpoint.weights, task.head)
         chosen = choose_precision(precision, choose_device(device))
         model.to(chosen.device).eval()
@@ -221,13 +230,16 @@ class TaskModel:
     @property
     def engine(self) -> Engine:
         """What computes the outputs."""
-        return TorchEngine(self.model, self.precision, self.pass_tokens)
+        if self._chosen is None or self._chosen[0] is not self.model:
+            engine = choose_engine(self.engine_name, self.model, self.precision, pass_tokens=self.pass_tokens)
+            self._chosen = self.model, engine
+        return self._chosen[1]
 
     def scores(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Any) -> dict[str, float]:
         """The task's metrics of labelled examples, and the mean ``loss``."""
         scores = self.task.scores(outputs, encoded, examples)
-        loss = self.task.loss(torch.from_numpy(outputs), encoded.batch(np.arange(len(encoded))))
-        return {**scores, "loss": float(loss.mean)}
+        loss = self.task.evaluation_loss(outputs, encoded)
+        return scores if loss is None else {**scores, "loss": loss}
 
     def save(
         self, folder: str | Path, *, record: Mapping[str, Any] | None = None, files: Mapping[str, str] | None = None
@@ -241,7 +253,7 @@ class TaskModel:
         save_checkpoint(
             Path(folder),
             config=config,
-            weights=to_published(self.model.state_dict(), self.task.head),
+            weights=self._published_weights(),
             tokenizer_save=lambda place: self.tokenizer.save(
                 place, max_length=self.model.config.max_position_embeddings
             ),
@@ -251,8 +263,16 @@ class TaskModel:
                 "max_length": self.max_length,
                 **(record or {}),
             },
+            sentence=self.task.sentence_files(self.model, self.max_length),
             files=files,
         )
+
+    def _published_weights(self) -> dict[str, Tensor]:
+        """The weights that ``model.safetensors`` holds: those of sentences' vectors stand in files of their own."""
+        published = to_published(self.model.state_dict(), self.task.head)
+        if self.task.head != "sentence":
+            return published
+        return {name: tensor for name, tensor in published.items() if name.startswith("bert.")}
 
     @property
     def news(self) -> list[str]:
@@ -277,6 +297,12 @@ def _check_length(max_length: int | None, checkpoint: Checkpoint) -> None:
         )
 
 
+def _usual_length(checkpoint: Checkpoint) -> float | None:
+    """Tokens of a sequence, as a folder by other software says."""
+    sentence = checkpoint.sentence
+    return (sentence.max_length if sentence else None) or read_max_length(checkpoint.folder)
+
+
 def _config_of(checkpoint: Checkpoint) -> BertConfig:
     return BertConfig.from_dict(checkpoint.config, where=str(checkpoint.folder / "config.json"))
 
@@ -291,6 +317,8 @@ def _task_of(checkpoint: Checkpoint) -> Task:
             raise CheckpointError(
                 f"{checkpoint.folder / 'bertsmith.json'}: not a task this version knows ({error})"
             ) from None
+    if checkpoint.sentence is not None:
+        return Embed()
     head = head_of(checkpoint.config)
     labels = labels_of(checkpoint.config)
     problem = checkpoint.config.get("problem_type")

@@ -11,19 +11,21 @@ import torch
 from numpy.typing import NDArray
 
 from bertsmith.model.batch import Batch
-from bertsmith.model.heads import BertModel
+from bertsmith.model.heads import EncoderModel
 from bertsmith.text.ragged import Ragged, gather_places, runs_within
 from bertsmith.training.options import FitOptions
 from bertsmith.training.precision import Precision
 
 
 class TorchEngine:
-    """A `BertModel` on a device.
+    """A model on a device.
 
     pass_tokens: most tokens computed at once (one sequence at least)
     """
 
-    def __init__(self, model: BertModel, precision: Precision, pass_tokens: int = FitOptions.pass_tokens) -> None:
+    name = "torch"
+
+    def __init__(self, model: EncoderModel, precision: Precision, pass_tokens: int = FitOptions.pass_tokens) -> None:
         self.model = model.to(precision.device)
         self.precision = precision
         self.pass_tokens = pass_tokens
@@ -36,6 +38,9 @@ class TorchEngine:
     def shape(self, sequences: Ragged) -> tuple[int, int]:
         """The shape of the head's outputs: (S, C) or (N, C)."""
         return len(sequences.ids) if self.by_token else len(sequences), self.model.num_outputs
+
+    def prepare(self, sequences: Ragged) -> None:
+        """Nothing is to be done."""
 
     @torch.inference_mode()
     def outputs(self, sequences: Ragged) -> NDArray[np.float32]:

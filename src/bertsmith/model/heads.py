@@ -26,7 +26,7 @@ from bertsmith.model.noise import Noise
 
 HeadKind = Literal["sequence", "choice", "token", "span"]  # of tasks
 PretrainingKind = Literal["pretraining", "masked", "next_sentence", "causal"]  # see bertsmith.model.pretraining
-AnyHead = HeadKind | PretrainingKind
+AnyHead = HeadKind | PretrainingKind | Literal["sentence"]  # the last: see bertsmith.model.sentence
 ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]  # as published
 
 
@@ -88,11 +88,13 @@ HEADS: dict[HeadKind, Callable[[BertConfig, int, Noise], nn.Module]] = {
 class EncoderModel(nn.Module):
     """An encoder with something on it: what the training loop needs to know of any model.
 
-    ties_words: whether the word embedding is used a second time, so that tokens which do not occur learn, too
+    num_outputs: width of its output
+    ties_words:  whether the word embedding is used a second time, so that tokens which do not occur learn, too
     """
 
     config: BertConfig
     encoder: Encoder
+    num_outputs: int
     ties_words: bool = False
 
 

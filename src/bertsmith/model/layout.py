@@ -55,6 +55,15 @@ class Layout(Protocol):
     def first(self, x: Tensor) -> Tensor:
         """The first token, [CLS], of each sequence: (B, W)."""
 
+    def counts(self) -> Tensor:
+        """Tokens of each sequence, (B, 1) float32."""
+
+    def sums(self, x: Tensor) -> Tensor:
+        """The sum of each sequence's tokens, fillers and padding left out: (N, W) or (B, T, W) -> (B, W) float32."""
+
+    def maxima(self, x: Tensor) -> Tensor:
+        """The greatest of each number over a sequence's tokens: (N, W) or (B, T, W) -> (B, W) float32."""
+
     def fill(self, ids: Tensor) -> Tensor:
         """Ids, (N,) or (B, T), with filler tokens at the end if this layout wants some; they meet no other token."""
 
@@ -102,6 +111,19 @@ class PackedLayout:
 
     def first(self, x: Tensor) -> Tensor:
         return x.index_select(0, self._first)
+
+    @cached_property
+    def _lengths(self) -> Tensor:
+        return self._tensor(self.lengths)
+
+    def counts(self) -> Tensor:
+        return self._lengths[:, None].to(torch.float32)
+
+    def sums(self, x: Tensor) -> Tensor:
+        return torch.segment_reduce(x.float(), "sum", lengths=self._lengths, axis=0, unsafe=True)
+
+    def maxima(self, x: Tensor) -> Tensor:
+        return torch.segment_reduce(x.float(), "max", lengths=self._lengths, axis=0, unsafe=True)
 
     @cached_property
     def _is_rectangle(self) -> bool:
@@ -209,6 +231,15 @@ class PaddedLayout:
 
     def first(self, x: Tensor) -> Tensor:
         return x[:, 0]
+
+    def counts(self) -> Tensor:
+        return self.mask.sum(1, keepdim=True).float()
+
+    def sums(self, x: Tensor) -> Tensor:
+        return (x.float() * self.mask[:, :, None]).sum(1)
+
+    def maxima(self, x: Tensor) -> Tensor:
+        return x.float().masked_fill(~self.mask[:, :, None], torch.finfo(torch.float32).min).amax(1)
 
 
 def group_by_length(lengths: Integers) -> list[tuple[int, int]]:

@@ -28,6 +28,10 @@ def show_answer(given: Any, answer: Mapping[str, Any]) -> RenderableType:
         parts.append(_tags(answer))
     elif "score" in answer and "answer" not in answer:
         parts.append(Text(f"score {format_score(answer['score'])}", style="bold"))
+    elif "similarity" in answer:
+        parts.append(Text(f"similarity {format_score(answer['similarity'])}", style="bold"))
+    elif "vector" in answer:
+        parts.append(_vector(answer["vector"]))
     elif "answer" in answer:
         parts += [Text(clean_text(answer["answer"]) or "(no answer)", style="bold"), _rivals(answer)]
     elif "choice" in answer:
@@ -57,6 +61,12 @@ def bars(probabilities: Mapping[Any, float], chosen: Sequence[Any], names: Seque
         rest = sum(probability for _, probability in ranked[MOST:])
         table.add_row(Text(f"{len(ranked) - MOST} others", style="dim"), "", Text(format_share(rest), style="dim"))
     return table
+
+
+def _vector(vector: Sequence[float]) -> Text:
+    """The first numbers of a vector, and how many there are."""
+    shown = " ".join(f"{number:.3f}" for number in vector[:MOST])
+    return Text(f"{shown} ... ({len(vector)} numbers)", style="bold")
 
 
 def _question(given: Any) -> Text:

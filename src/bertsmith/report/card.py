@@ -37,7 +37,7 @@ class Card:
     """What the card tells. Only ``name`` and ``task`` are needed.
 
     name:       what the model is called, and the folder or hub name to load it from
-    task:       classify, regress, choose, tag or answer
+    task:       classify, regress, choose, tag, answer, embed or rerank
     base_model: the hub's name of the model it started from; empty if it has none there
     scored_on:  what the scores were found on, in words
     refitted:   it was trained anew on train + eval; the scores are those of the model before
@@ -74,7 +74,9 @@ class _Kind:
     asked:    something to predict, in Python
     flags:    the same on the command line
     inputs:   lines of Python that make ``inputs`` of it with a ``tokenizer`` of transformers
-    reading:  lines of Python that print the answer from the ``output`` of a ``model`` of transformers
+    reading:  lines of Python that print the answer from the ``output`` of a ``model`` of transformers; all the code
+              where the library is another
+    library:  that opens the folder, too
     """
 
     pipeline: str
@@ -84,6 +86,12 @@ class _Kind:
     flags: str
     inputs: tuple[str, ...]
     reading: tuple[str, ...]
+    library: str = "transformers"
+
+
+def _by_sentence_transformers(model: str, *lines: str) -> tuple[str, ...]:
+    """Lines of Python of a model that sentence-transformers opens, ``PLACE`` standing for its folder."""
+    return (f"from sentence_transformers import {model}", "", f"model = {model}(PLACE)", *lines)
 
 
 _TEXT = '"The committee approved the plan without a vote."'
@@ -152,6 +160,30 @@ _KINDS = {
             'print(tokenizer.decode(inputs["input_ids"][0, begin : end + 1]))',
         ),
     ),
+    "embed": _Kind(
+        pipeline="sentence-similarity",
+        model="",
+        does="turns texts into vectors, near for texts that mean alike",
+        asked=f"({', '.join(_PAIR)})",
+        flags="--text {} --text-pair {}".format(*_PAIR),
+        inputs=(),
+        reading=_by_sentence_transformers(
+            "SentenceTransformer",
+            f"vectors = model.encode([{', '.join(_PAIR)}])",
+            "print(model.similarity(vectors, vectors))",
+        ),
+        library="sentence-transformers",
+    ),
+    "rerank": _Kind(
+        pipeline="text-ranking",
+        model="",
+        does="says how well a document answers a query",
+        asked=f"({_QUESTION}, {_CONTEXT})",
+        flags=f"--text {_QUESTION} --text-pair {_CONTEXT}",
+        inputs=(),
+        reading=_by_sentence_transformers("CrossEncoder", f"print(model.predict([({_QUESTION}, {_CONTEXT})]))"),
+        library="sentence-transformers",
+    ),
 }
 
 
@@ -200,6 +232,7 @@ def render_card(card: Card) -> str:
         held_out=held_out,
         asked=kind.asked,
         flags=kind.flags,
+        library=kind.library,
         transformers=_transformers_code(card, kind),
         settings=[(name_setting(name), show_value(plain(value))) for name, value in card.settings.items()],
         limits=_limits(card),
@@ -251,6 +284,8 @@ def _front_matter(card: Card, kind: _Kind) -> str:
 
 def _transformers_code(card: Card, kind: _Kind) -> str:
     place = _quote(card.name)
+    if kind.library != "transformers":
+        return "\n".join(line.replace("PLACE", place) for line in kind.reading)
     lines = [
         "import torch",
         f"from transformers import AutoModelFor{kind.model}, AutoTokenizer",
@@ -284,7 +319,7 @@ def _limits(card: Card) -> list[str]:
             "It always answers with one of its labels, also where none fits. Its probability is not a promise: see the "
             "reliability diagram in the run's report."
         )
-    if card.max_length and card.task in ("classify", "regress", "choose"):
+    if card.max_length and card.task in ("classify", "regress", "choose", "embed", "rerank"):
         limits.append(f"Of an input longer than {card.max_length} tokens, the rest is not read.")
     limits.append(
         "Nothing here measures whether its errors fall on some groups of people, or some ways of writing, more than on "

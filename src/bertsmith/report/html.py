@@ -85,10 +85,10 @@ def render_report(report: Report) -> str:
         else "The sentences with most that is wrong; of their spans, only those that were missed or found wrongly."
     )
     return (
-        _template()
+        template("report.html.j2")
         .render(
             report=report,
-            css=Markup(_resource("report.css")),
+            css=style(),
             version=versions()["bertsmith"],
             subtitle=_subtitle(report),
             command=report.command.split(" "),
@@ -242,13 +242,13 @@ def _rows(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name_setting(name), show_value(plain(value))) for name, value in values.items()]
 
 
-def _template() -> Template:
+def template(name: str) -> Template:
     environment = Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, finalize=_finalize
     )
     environment.filters["score"] = format_score
     environment.filters["score_name"] = name_score
-    return environment.from_string(_resource("report.html.j2"))
+    return environment.from_string(_resource(name))
 
 
 def _finalize(value: Any) -> Any:
@@ -256,6 +256,11 @@ def _finalize(value: Any) -> Any:
     if isinstance(value, str) and not isinstance(value, Markup):
         return escape("\n".join(clean_text(line) for line in value.split("\n")))
     return value
+
+
+def style() -> Markup:
+    """The style sheet of every page."""
+    return Markup(_resource("report.css"))
 
 
 def _resource(name: str) -> str:

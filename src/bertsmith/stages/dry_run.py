@@ -30,7 +30,7 @@ from bertsmith.stages.phase import SECONDS_BETWEEN_SAVES
 from bertsmith.stages.prepared import Prepared
 from bertsmith.stages.run_folder import RunFolder
 from bertsmith.stages.splits import EncodedSplits
-from bertsmith.stages.trained import identify, task_loss
+from bertsmith.stages.trained import identify, options_of, plan_of, task_loss
 from bertsmith.tasks import Encoded
 from bertsmith.training import BatchPlan, Evaluation, FitOptions, State, fit
 
@@ -80,7 +80,7 @@ def dry_run(prepared: Prepared, settings: FinetuneSettings, console: Console) ->
         folder.path.mkdir()
         measured = _run_in_small(prepared, settings, folder)
 
-    plan = BatchPlan(prepared.encoded.train, settings.fit)
+    plan = plan_of(prepared.splits.task, prepared.encoded.train, settings.fit)
     table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
     for name, value in [
         *_facts(plan, prepared.encoded, settings.fit, measured),
@@ -96,7 +96,7 @@ def _run_in_small(prepared: Prepared, settings: FinetuneSettings, folder: RunFol
     """Train, evaluate, save and write what a run writes."""
     model, encoded = prepared.model, prepared.encoded
     measured = Measured()
-    plan = LargestFirst(encoded.train, settings.fit)
+    plan = LargestFirst(encoded.train, options_of(prepared.splits.task, settings.fit))
     identity = identify(settings, encoded.train, encoded.evaluation)
     options = dataclasses.replace(
         settings.fit, epochs=None, steps=_STEPS, minutes=None, tokens=None, log_every=1, eval_every=_STEPS,
@@ -144,7 +144,7 @@ def _evaluator(prepared: Prepared, settings: FinetuneSettings, measured: Measure
         part = encoded.sequences.bounds[min(_EVAL_SEQUENCES, len(encoded.sequences))]
         share = len(encoded.sequences.ids) / max(1, int(part))
         measured.evaluation = share * (computed - started) + time.perf_counter() - computed
-        return Evaluation(scores, scores[settings.metric or model.task.metric])
+        return Evaluation(scores, scores[settings.metric or model.task.metric_among(scores)])
 
     return evaluate
 

@@ -13,6 +13,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
+from bertsmith.engine.choosing import EngineName
 from bertsmith.files import dump_json, write_text
 from bertsmith.report.terminal import tabulate_scores
 from bertsmith.stages.answer_lines import check_output, ids_of, json_lines
@@ -38,6 +39,8 @@ class EvaluateSettings:
     """Most tokens of a sequence; as in training unless given."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
+    engine: EngineName = "auto"
+    """torch, openvino, or auto: OpenVINO on a CPU that has enough to do, torch elsewhere."""
     precision: PrecisionName = "fp32"
     """Number format of matrix products; fp32 scores alike on every machine, auto is the fastest format here."""
 
@@ -59,6 +62,7 @@ def evaluate(settings: EvaluateSettings, *, console: Console | None = None) -> d
         max_length=settings.max_length,
         device=settings.device,
         precision=settings.precision,
+        engine=settings.engine,
         console=console,
     )
     table = open_table(settings.data, settings.columns)
@@ -73,5 +77,5 @@ def evaluate(settings: EvaluateSettings, *, console: Console | None = None) -> d
     if settings.json:
         sys.stdout.write(dump_json(scores) + "\n")
     else:
-        Console().print(tabulate_scores(scores, metric=model.task.metric))
+        Console().print(tabulate_scores(scores, metric=model.task.metric_among(scores)))
     return scores

@@ -25,7 +25,7 @@ class FinetuneSettings:
     out: str
     """Folder for the model, its log and its report."""
     task: str = "classify"
-    """What to train: classify, regress, choose, tag or answer."""
+    """What to train: classify, regress, choose, tag, answer, embed or rerank."""
     model: str = "starter"
     """Encoder to start from: a folder, starter, or a name on the hub."""
     eval: Annotated[str | Table | None, Parameter(accepts_keys=False, n_tokens=1, metavar="FILE")] = None

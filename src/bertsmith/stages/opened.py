@@ -7,16 +7,23 @@ from collections import Counter
 from rich.console import Console
 
 from bertsmith.engine import TaskModel
+from bertsmith.engine.choosing import EngineName
 from bertsmith.errors import count
 from bertsmith.tasks import Encoded
 from bertsmith.training.options import PrecisionName
 
 
 def open_model(
-    name: str, *, max_length: int | None, device: str, precision: PrecisionName, console: Console
+    name: str,
+    *,
+    max_length: int | None,
+    device: str,
+    precision: PrecisionName,
+    engine: EngineName,
+    console: Console,
 ) -> TaskModel:
     """The model, as `TaskModel.open` does; what is odd about its files is told."""
-    model = TaskModel.open(name, max_length=max_length, device=device, precision=precision)
+    model = TaskModel.open(name, max_length=max_length, device=device, precision=precision, engine=engine)
     for line in model.news:
         console.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
     return model

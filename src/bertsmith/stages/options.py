@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from bertsmith.errors import SettingsError
+from bertsmith.model.sentence import PoolingMode
 from bertsmith.tasks import Columns, Task
+from bertsmith.tasks.embed import Objective
 from bertsmith.text.join import Truncation
+
+Words = Annotated[tuple[str, ...], Parameter(allow_leading_hyphen=True, negative=(), metavar="TEXT")]
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,18 @@ class TaskOptions:
     """answer: answers listed for each question, the best first; 5 unless given."""
     allow_missing_answers: bool | None = None
     """answer: leave out training questions whose answer is not in their context."""
+    loss: Objective | None = None
+    """embed: contrastive, triplet, cosine, cosent, softmax or simcse; as the columns suggest unless given."""
+    temperature: float | None = None
+    """embed: of contrastive, cosent and simcse; 0.05 unless given."""
+    margin: float | None = None
+    """embed: of triplet; 1 unless given."""
+    symmetric: bool | None = None
+    """embed: contrastive from positives to anchors as well."""
+    matryoshka: str | None = None
+    """embed: train vectors that may be cut to their first numbers, as in 64,128,256."""
+    pooling: PoolingMode | None = None
+    """embed: mean, cls, max, mean-sqrt or first-last; as the model says, or mean, unless given."""
 
     def given(self, task: type[Task]) -> dict[str, Any]:
         """The options that were given, by name. Raises `SettingsError` for one that ``task`` does not have."""
@@ -67,9 +85,26 @@ class TaskOptions:
         for name in values:
             if name not in task.options:
                 raise SettingsError(f"--{name.replace('_', '-')} is no option of the task {task.name!r}")
+        if self.matryoshka is not None:
+            values["matryoshka"] = parse_widths(self.matryoshka)
         if isinstance(self.class_weights, str) and self.class_weights != "balanced":
             values["class_weights"] = parse_weights(self.class_weights)
         return values
+
+
+def parse_widths(text: str) -> tuple[int, ...]:
+    """Widths of vectors, parted by commas.
+
+    >>> parse_widths("64, 128")
+    (64, 128)
+    """
+    try:
+        widths = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        widths = (0,)
+    if min(widths) < 1:
+        raise SettingsError(f"--matryoshka {text!r}: write numbers of 1 or more, parted by commas")
+    return widths
 
 
 def parse_weights(text: str) -> dict[str, float]:

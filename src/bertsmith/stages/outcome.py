@@ -50,11 +50,11 @@ def judge(
 ) -> Outcome:
     """What outputs for the evaluation split, if there is one, come to."""
     model = prepared.model
-    metric = settings.metric or model.task.metric
     encoded, examples = prepared.encoded.evaluation, prepared.splits.evaluation
     if encoded is None or outputs is None:
-        return Outcome(settings, trained, {}, metric, Insight())
+        return Outcome(settings, trained, {}, settings.metric or model.task.metric, Insight())
     scores = model.scores(outputs, encoded, examples)
+    metric = settings.metric or model.task.metric_among(scores)
     return Outcome(settings, trained, scores, metric, model.task.insight(outputs, encoded, examples))
 
 

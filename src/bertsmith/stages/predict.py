@@ -19,21 +19,20 @@ from rich.console import Console
 from rich.progress import track
 
 from bertsmith.engine import TaskModel
+from bertsmith.engine.choosing import EngineName
 from bertsmith.errors import SettingsError
 from bertsmith.files import write_text
 from bertsmith.report.answers import show_answer
 from bertsmith.report.words import format_duration
 from bertsmith.stages.answer_lines import check_output, ids_of, json_lines
 from bertsmith.stages.opened import open_model, remarks, tell
-from bertsmith.stages.options import ColumnOptions
+from bertsmith.stages.options import ColumnOptions, Words
 from bertsmith.tables import Table, read_texts
 from bertsmith.tasks import Columns
 from bertsmith.text.pydocs import SOURCES
 from bertsmith.training.options import PrecisionName
 
 CHUNK = 4096  # rows answered between two signs of progress
-
-Words = Annotated[tuple[str, ...], Parameter(allow_leading_hyphen=True, negative=(), metavar="TEXT")]
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,8 @@ class PredictSettings:
     """Most tokens of a sequence; as in training unless given."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
+    engine: EngineName = "auto"
+    """torch, openvino, or auto: OpenVINO on a CPU that has enough to do, torch elsewhere."""
     precision: PrecisionName = "fp32"
     """Number format of matrix products; fp32 answers alike on every machine, auto is the fastest format here."""
 
@@ -148,6 +149,7 @@ def _open(settings: PredictSettings, console: Console) -> TaskModel:
         max_length=settings.max_length,
         device=settings.device,
         precision=settings.precision,
+        engine=settings.engine,
         console=console,
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 from bertsmith.errors import DataError, count
 from bertsmith.report.record import Split
 from bertsmith.stages.options import ColumnOptions, TaskOptions
-from bertsmith.tables import Table, read, split
+from bertsmith.tables import Table, read, read_texts, split
 from bertsmith.tables.checks import LISTED, Finding, check_examples
 from bertsmith.tasks import Encoded, Examples, Task
 from bertsmith.text import Tokenizer
@@ -55,10 +55,10 @@ def read_splits(
     Without a file to evaluate on, the share ``validation`` of the training rows is held out, stratified by label; with
     0 nothing is evaluated. Raises `DataError` for labels to evaluate on that training does not have.
     """
-    table = open_table(train, columns)
+    table = open_table(train, columns, lines=kind.takes_lines)
     source = f"{table.path}, {validation:.0%} held out"
     if evaluation is not None:
-        held_out = open_table(evaluation, columns)
+        held_out = open_table(evaluation, columns, lines=kind.takes_lines)
         source = held_out.path
     elif validation:
         examples = kind.read(table, columns.parts)
@@ -79,9 +79,11 @@ def read_splits(
     return Splits(task, examples, eval_examples, table.path, source)
 
 
-def open_table(source: str | Path | Table, columns: ColumnOptions) -> Table:
-    """A table as it is, or read from its file."""
-    return source if isinstance(source, Table) else read(source, columns=columns.names, sources=SOURCES)
+def open_table(source: str | Path | Table, columns: ColumnOptions, *, lines: bool = False) -> Table:
+    """A table as it is, or read from its file; with ``lines`` of a file that is no table, too."""
+    if isinstance(source, Table):
+        return source
+    return (read_texts if lines else read)(source, columns=columns.names, sources=SOURCES)
 
 
 def encode_splits(splits: Splits, tokenizer: Tokenizer, max_length: int) -> EncodedSplits:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from bertsmith.model import Batch, BertModel
+from bertsmith.model import Batch
+from bertsmith.model.heads import EncoderModel
 from bertsmith.settings import to_flat
 from bertsmith.stages.finetune_settings import FinetuneSettings
 from bertsmith.stages.phase import Phase, run_phase
@@ -18,7 +19,9 @@ from bertsmith.stages.prepared import Prepared, start_model
 from bertsmith.stages.run_folder import RunFolder
 from bertsmith.tasks import Encoded, Task
 from bertsmith.tasks.metrics import LESS_IS_BETTER
-from bertsmith.training import BatchPlan, Evaluation, FitResult, Loss, LossFunction
+from bertsmith.training import BatchPlan, Evaluation, FitOptions, FitResult, Loss, LossFunction
+
+WHOLE = 1 << 40  # tokens: more than any batch has
 
 # What may differ between a run and its resumption: none of it changes the weights. The data counts by its tokens.
 _FREE = ("resume", "overwrite", "dry_run", "out", "log_every", "save_every", "train", "eval")
@@ -30,7 +33,7 @@ def train(prepared: Prepared, settings: FinetuneSettings, folder: RunFolder, con
     phase = Phase(
         "state",
         model.model,
-        BatchPlan(rows, settings.fit),
+        plan_of(model.task, rows, settings.fit),
         task_loss(model.task),
         settings.fit,
         model.precision,
@@ -52,22 +55,32 @@ def refit(
     evaluation = prepared.encoded.evaluation
     assert evaluation is not None  # `FinetuneSettings` sees to it
     best = tuned.progress.best_step or tuned.progress.step
-    epochs = best / BatchPlan(prepared.encoded.train, settings.fit).steps_per_epoch
+    epochs = best / plan_of(prepared.splits.task, prepared.encoded.train, settings.fit).steps_per_epoch
     console.print(f"refit: {epochs:g} epochs on train + eval", highlight=False)
     rows = Encoded.concatenate([prepared.encoded.train, evaluation])
     options = dataclasses.replace(settings.fit, epochs=epochs, steps=None, minutes=None, tokens=None, keep_best=False)
     prepared.model = model = start_model(settings, prepared.splits)
     identity = {**identify(settings, rows, evaluation), "the number of epochs to refit": epochs}
-    plan = BatchPlan(rows, options)
+    plan = plan_of(prepared.splits.task, rows, options)
     phase = Phase("state-refit", model.model, plan, task_loss(model.task), options, model.precision, identity)
     return run_phase(phase, folder, console, resume=settings.resume)
+
+
+def plan_of(task: Task, rows: Encoded, options: FitOptions) -> BatchPlan:
+    """The batches of training."""
+    return BatchPlan(rows, options_of(task, options))
+
+
+def options_of(task: Task, options: FitOptions) -> FitOptions:
+    """The options; a batch in one pass, whatever memory that takes, where the task's loss compares its rows."""
+    return dataclasses.replace(options, pass_tokens=WHOLE) if task.whole_batches else options
 
 
 def task_loss(task: Task) -> LossFunction:
     """The task's loss of a model's output for a batch."""
 
-    def loss(model: BertModel, batch: Batch) -> Loss:
-        return task.loss(model(batch).float(), batch)
+    def loss(model: EncoderModel, batch: Batch) -> Loss:
+        return task.training_loss(model, batch)
 
     return loss
 
@@ -77,10 +90,10 @@ def evaluator(prepared: Prepared, settings: FinetuneSettings) -> Callable[[], Ev
     model, encoded, examples = prepared.model, prepared.encoded.evaluation, prepared.splits.evaluation
     if encoded is None:
         return None
-    metric = settings.metric or model.task.metric
 
     def evaluate() -> Evaluation:
         scores = model.scores(model.outputs(encoded), encoded, examples)
+        metric = settings.metric or model.task.metric_among(scores)
         return Evaluation(scores, -scores[metric] if metric in LESS_IS_BETTER else scores[metric])
 
     return evaluate

@@ -35,29 +35,31 @@ def parse_json(text: str, path: str) -> Table:
 
 
 def _parse_lines(text: str, path: str) -> Table:
-    rows: list[Any] = []
+    rows: list[dict[str, Any]] = []
     lines: list[int] = []
     for number, line in enumerate(split_lines(text), start=1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{path}, line {number}, column {error.colno}: not valid JSON ({error.msg}); write one whole object "
-                "a line"
-            ) from None
-        except RecursionError:
-            raise DataError(f"{path}, line {number}: JSON nested too deeply; give one flat object a row") from None
-        except ValueError:  # Python's limit, of 4,300 digits unless it was changed
-            raise DataError(f"{path}, line {number}: a number of too many digits; write it as a string") from None
-        if not isinstance(row, dict):
-            raise DataError(
-                f'{path}, line {number}: a JSON {_kind(row)} where an object is expected; write {{"text": ...}}'
-            )
-        rows.append(row)
+        rows.append(parse_object(line, f"{path}, line {number}"))
         lines.append(number)
     return Table(path, Table.from_rows(rows).columns, lines)
+
+
+def parse_object(line: str, where: str) -> dict[str, Any]:
+    """The JSON object in a line. Raises `DataError` for anything else; ``where`` names the line."""
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{where}, column {error.colno}: not valid JSON ({error.msg}); write one whole object a line"
+        ) from None
+    except RecursionError:
+        raise DataError(f"{where}: JSON nested too deeply; give one flat object a row") from None
+    except ValueError:  # Python's limit, of 4,300 digits unless it was changed
+        raise DataError(f"{where}: a number of too many digits; write it as a string") from None
+    if not isinstance(row, dict):
+        raise DataError(f'{where}: a JSON {_kind(row)} where an object is expected; write {{"text": ...}}')
+    return row
 
 
 def _of_objects(rows: list[Any], path: str) -> Table:

@@ -6,11 +6,15 @@ from bertsmith.errors import SettingsError, nearest
 from bertsmith.tasks.answer import AnswerQuestions
 from bertsmith.tasks.choose import Choose
 from bertsmith.tasks.classify import Classify
+from bertsmith.tasks.embed import Embed
 from bertsmith.tasks.regress import Regress
+from bertsmith.tasks.rerank import Rerank
 from bertsmith.tasks.tag import Tag
 from bertsmith.tasks.task import Answer, Columns, Encoded, Examples, Task
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (Classify, Regress, Choose, Tag, AnswerQuestions)}
+TASKS: dict[str, type[Task]] = {
+    task.name: task for task in (Classify, Regress, Choose, Tag, AnswerQuestions, Embed, Rerank)
+}
 
 
 def task_named(name: str) -> type[Task]:
@@ -27,9 +31,11 @@ __all__ = [
     "Choose",
     "Classify",
     "Columns",
+    "Embed",
     "Encoded",
     "Examples",
     "Regress",
+    "Rerank",
     "Tag",
     "Task",
     "task_named",

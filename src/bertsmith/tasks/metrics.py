@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Classes = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
 
-LESS_IS_BETTER = frozenset({"loss", "mse", "ece"})  # of all the scores of tasks
+LESS_IS_BETTER = frozenset({"loss", "mse", "ece", "uniformity"})  # of all the scores of tasks
 
 
 def class_scores(probabilities: Floats, gold: Classes) -> dict[str, float]:

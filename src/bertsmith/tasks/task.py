@@ -17,9 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bertsmith.checkpoint.folder import Checkpoint
+from bertsmith.checkpoint.sentence_files import SentenceFiles
 from bertsmith.errors import SettingsError, nearest
 from bertsmith.model.batch import Batch
-from bertsmith.model.heads import ProblemType
+from bertsmith.model.config import BertConfig
+from bertsmith.model.heads import BertModel, EncoderModel, ProblemType
 from bertsmith.tables.table import Table
 from bertsmith.tasks.insight import Insight
 from bertsmith.text.ragged import Ragged, bounds_of, gather_places
@@ -138,11 +141,13 @@ class Task(ABC):
     """
 
     name: ClassVar[str]
-    head: ClassVar[Literal["sequence", "choice", "token", "span"]]
+    head: ClassVar[Literal["sequence", "choice", "token", "span", "sentence"]]
     metric: ClassVar[str]  # the score that keep-best and early stopping look at; greater is better
     continuous: ClassVar[bool] = False  # labels are numbers on a scale, not classes
     options: ClassVar[tuple[str, ...]] = ()  # what `learn` takes beside the examples
     default_max_length: ClassVar[int] = 256  # tokens that a sequence may have unless told otherwise
+    takes_lines: ClassVar[bool] = False  # trains on plain lines of text, too
+    whole_batches: ClassVar[bool] = False  # the loss compares the rows of a batch, which must not be split into passes
 
     @classmethod
     @abstractmethod
@@ -202,6 +207,31 @@ class Task(ABC):
     @abstractmethod
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """Loss of the head's output: (B, C) for heads by sequence, (N, C) for heads by token."""
+
+    def training_loss(self, model: Any, batch: Batch) -> Loss:
+        """Loss of a model on a batch: that of its output, unless the loss has weights or passes of its own."""
+        return self.loss(model(batch).float(), batch)
+
+    def evaluation_loss(self, outputs: NDArray[np.float32], encoded: Encoded) -> float | None:
+        """The mean loss of labelled examples, ``None`` for a task whose loss is of training alone."""
+        return float(self.loss(torch.from_numpy(outputs), encoded.batch(np.arange(len(encoded)))).mean)
+
+    def metric_among(self, scores: Mapping[str, float]) -> str:
+        """The score to go by, for a task whose scores depend on the data."""
+        return self.metric
+
+    def fitted_to(self, checkpoint: Checkpoint) -> Self:
+        """The task on the encoder of this checkpoint, for a task that takes more from it than weights."""
+        return self
+
+    def build(self, config: BertConfig, generator: torch.Generator) -> EncoderModel:
+        """The model with this task's head, its weights random."""
+        assert self.head != "sentence"
+        return BertModel(config, self.head, self.num_outputs, generator)
+
+    def sentence_files(self, model: Any, max_length: int) -> SentenceFiles | None:
+        """What sentence-transformers is to know of the model, for a task it has a use for."""
+        return None
 
     @abstractmethod
     def answers(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Any) -> list[Answer]:

@@ -1,0 +1,67 @@
+"""Graphs that `export` left beside a model.
+
+Enters: a model's folder. Leaves: its graph in int8, as long as it is of these weights. The files are OpenVINO's own,
+``openvino-int8.xml`` and ``.bin``, and ``openvino-int8.json``, which says what they are of and what they cost.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bertsmith.engine.quantizing import Quantized
+from bertsmith.errors import CheckpointError
+from bertsmith.files import read_json, write_json
+
+INT8 = "openvino-int8"
+
+
+def checksum_of(model: torch.nn.Module) -> str:
+    """CRC-32 of all weights of a model, in hexadecimal."""
+    summed = 0
+    for name, tensor in sorted(model.state_dict().items()):
+        held = tensor.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8)
+        summed = zlib.crc32(held.numpy().data, zlib.crc32(name.encode(), summed))
+    return f"{summed:08x}"
+
+
+def save_int8(folder: Path, quantized: Quantized, model: torch.nn.Module, facts: Mapping[str, Any]) -> None:
+    """Write a graph into ``folder``, and what it cost. ``facts``: more for the record."""
+    import openvino
+
+    openvino.save_model(quantized.graph, folder / f"{INT8}.xml", compress_to_fp16=False)
+    write_json(
+        folder / f"{INT8}.json",
+        {
+            "weights": checksum_of(model),
+            "before": quantized.before,
+            "after": quantized.after,
+            "kept_in_higher_precision": list(quantized.kept),
+            "products": quantized.total,
+            **facts,
+        },
+    )
+
+
+def load_int8(folder: Path, model: torch.nn.Module) -> Any | None:
+    """The graph of a folder, or ``None`` where it has none.
+
+    Raises `CheckpointError` for one of other weights, and one that is damaged.
+    """
+    import openvino
+
+    path = folder / f"{INT8}.xml"
+    if not path.is_file():
+        return None
+    record = read_json(folder / f"{INT8}.json", CheckpointError, way_out="export the model again")
+    if record.get("weights") != checksum_of(model):
+        raise CheckpointError(f"{path}: was made of other weights than the model's; export it again")
+    try:
+        return openvino.Core().read_model(path)
+    except RuntimeError as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise CheckpointError(f"{path}: is damaged ({reason}); export the model again") from None

@@ -1,0 +1,178 @@
+"""export: a trained model -> files for other runtimes.
+
+The recipe for ONNX: trace the model, compute some texts in ONNX Runtime as well, compare. For OpenVINO in int8: score
+the model on labelled data, quantize it, put back what costs too much, say what it gained.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from cyclopts import Parameter
+from rich.console import Console
+
+from bertsmith.checkpoint import resolve
+from bertsmith.engine.choosing import compiled
+from bertsmith.engine.exchange import to_onnx, to_openvino
+from bertsmith.engine.exported import INT8, save_int8
+from bertsmith.engine.quantizing import Quantized, quantize
+from bertsmith.engine.task_model import TaskModel
+from bertsmith.engine.torch_engine import TorchEngine
+from bertsmith.errors import CheckpointError, SettingsError, count
+from bertsmith.files import write_bytes
+from bertsmith.report.words import format_score, name_score
+from bertsmith.stages.options import ColumnOptions
+from bertsmith.stages.splits import open_table
+from bertsmith.tasks import Encoded, Examples
+from bertsmith.tasks.metrics import LESS_IS_BETTER
+
+ONNX = "model.onnx"
+_CLOSE = 1e-3  # outputs of two runtimes in fp32 differ by less, as a share of the largest
+_TIMED = 512  # sequences that speeds are compared on
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """Options of `export`."""
+
+    model: str
+    """Folder of the trained model, or its name on the hub."""
+    to: Literal["onnx", "openvino"]
+    """onnx: model.onnx, which ONNX Runtime computes. openvino: with --precision int8, for our own verbs to use."""
+    out: str | None = None
+    """Folder for the export, with all of the model in it; the model's own folder unless given."""
+    precision: Literal["fp32", "int8"] = "fp32"
+    """int8 is for openvino: a third of the time or less, for a little of the score."""
+    data: str | None = None
+    """int8: labelled file to calibrate on and to score the model on before and after; of it not the test set."""
+    limit: float = 0.5
+    """int8: hundredths that the score may fall by; what costs more stays in higher precision."""
+    metric: str | None = None
+    """int8: the score, if not the task's own."""
+    columns: Annotated[ColumnOptions, Parameter(name="*", group="Columns")] = field(default_factory=ColumnOptions)
+
+    def __post_init__(self) -> None:
+        if self.precision == "int8" and self.to == "onnx":
+            raise SettingsError("--precision int8 is exported --to openvino; for onnx give fp32")
+        if self.precision == "fp32" and self.to == "openvino":
+            raise SettingsError(
+                "fp32 and bf16 need no export: every verb compiles them for OpenVINO by itself; give --precision int8"
+            )
+        if self.precision == "int8" and self.data is None:
+            raise SettingsError("--precision int8 needs texts to calibrate on and to score; give --data FILE")
+        if not self.limit >= 0:
+            raise SettingsError(f"--limit is {self.limit:g}; it must be 0 or more")
+
+
+def export(settings: ExportSettings, *, console: Console | None = None) -> Path:
+    """Write a model for another runtime. Returns the file."""
+    console = console or Console(stderr=True)
+    model = TaskModel.open(settings.model, device="cpu", precision="fp32", engine="torch")
+    folder = resolve(settings.model) if settings.out is None else Path(settings.out)
+    if settings.out is not None:
+        model.save(folder, record={"exported_from": settings.model})
+    if settings.to == "onnx":
+        return export_onnx(model, folder, console)
+    return export_int8(model, folder, settings, console)
+
+
+def export_onnx(model: TaskModel, folder: Path, console: Console) -> Path:
+    """Write ``model.onnx``, once ONNX Runtime computes from it what torch does."""
+    graph = to_onnx(model.model)
+    difference = compare_with_onnx(model, graph)
+    if difference > _CLOSE:
+        raise CheckpointError(
+            f"{folder}: ONNX Runtime's outputs differ by {difference:.1e} of the largest; nothing was written; report "
+            "this with the model's config.json"
+        )
+    write_bytes(folder / ONNX, graph)
+    console.print(
+        f"{folder / ONNX}: outputs within {difference:.1e} of torch's in ONNX Runtime; inputs input_ids, "
+        "token_type_ids and attention_mask",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    return folder / ONNX
+
+
+def compare_with_onnx(model: TaskModel, graph: bytes) -> float:
+    """The greatest difference of outputs on a padded batch, as a share of the largest output."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise SettingsError(
+            "the export is checked in ONNX Runtime, which is not installed; pip install 'bertsmith[onnx]'"
+        ) from None
+    import torch
+
+    from bertsmith.engine.exchange import INPUTS, PaddedModel
+
+    generator = np.random.default_rng(0)
+    ids = generator.integers(0, model.tokenizer.vocab_size, (3, 11))
+    mask = (np.arange(11) < np.array([[11], [4], [7]])).astype(np.int64)
+    given = dict(zip(INPUTS, (ids, np.zeros_like(ids), mask), strict=True))
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    found = session.run(None, given)[0]
+    with torch.inference_mode():
+        expected = PaddedModel(model.model)(*map(torch.from_numpy, given.values())).numpy()
+    if found.ndim == 3:  # what stands at padding means nothing
+        found, expected = found[mask > 0], expected[mask > 0]
+    return float(np.abs(found - expected).max() / max(1e-9, np.abs(expected).max()))
+
+
+def export_int8(model: TaskModel, folder: Path, settings: ExportSettings, console: Console) -> Path:
+    """Write the graph in int8 beside the model, as near to the limit as it goes, and tell what it gained."""
+    assert settings.data is not None
+    table = open_table(settings.data, settings.columns, lines=model.task.takes_lines)
+    examples, encoded = model.read(table, settings.columns.parts)
+    plain = TorchEngine(model.model, model.precision)
+    metric = settings.metric or model.task.metric_among(_scores(model, plain, encoded, examples))
+    sign = -1 if metric in LESS_IS_BETTER else 1
+
+    def score(graph: Any) -> float:
+        return sign * _scores(model, compiled(graph, plain, None), encoded, examples)[metric]
+
+    graph = to_openvino(model.model)
+    quantized = quantize(graph, encoded.sequences, score=score, limit=settings.limit / 100)
+    faster = _seconds(compiled(graph, plain, None), encoded) / _seconds(compiled(quantized.graph, plain, None), encoded)
+    save_int8(
+        folder, quantized, model.model, {"metric": metric, "data": Path(settings.data).name, "faster_than_fp32": faster}
+    )
+    tell(quantized, metric, sign, faster, folder, console)
+    return folder / f"{INT8}.xml"
+
+
+def tell(quantized: Quantized, metric: str, sign: int, faster: float, folder: Path, console: Console) -> None:
+    """What int8 cost and gained."""
+    assert quantized.before is not None
+    assert quantized.after is not None
+    kept = f"{count(len(quantized.kept), 'product')} of {quantized.total} kept in higher precision"
+    lines = [
+        f"{name_score(metric)}: {format_score(sign * quantized.before)} in fp32, "
+        f"{format_score(sign * quantized.after)} in int8",
+        f"{kept}: {', '.join(quantized.kept)}" if quantized.kept else "no product needed higher precision",
+        f"{faster:.1f} times as fast as fp32 on this machine",
+        f"{folder / INT8}.xml; use it with --precision int8",
+    ]
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _scores(model: TaskModel, engine: Any, encoded: Encoded, examples: Examples) -> dict[str, float]:
+    return model.scores(engine.outputs(encoded.sequences), encoded, examples)
+
+
+def _seconds(engine: Any, encoded: Encoded) -> float:
+    """Time of some sequences, the better of three."""
+    some = encoded.sequences.take(np.arange(min(_TIMED, len(encoded.sequences))))
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        engine.outputs(some)
+        times.append(time.perf_counter() - began)
+    return min(times)

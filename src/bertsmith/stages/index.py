@@ -1,0 +1,188 @@
+"""index: texts -> an index that can be searched; or changes to one.
+
+The recipe: open the model, stream the texts through it into a new part of the index, and put the change in place.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from cyclopts import Parameter
+from numpy.typing import NDArray
+from rich.console import Console
+
+from bertsmith.checkpoint import hold_folder
+from bertsmith.embedding.index import Index, IndexWriter, Manifest
+from bertsmith.engine.embedder import Embedder
+from bertsmith.errors import DataError, OutputError, SettingsError, count
+from bertsmith.report.bar import Bar
+from bertsmith.report.words import format_duration, format_number
+from bertsmith.stages.embedding_options import EmbedderOptions
+from bertsmith.stages.opened import tell
+from bertsmith.stages.options import ColumnOptions
+from bertsmith.stages.text_rows import Row, stream_rows
+
+Block = tuple[NDArray[np.float32], Sequence[str | None], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """Options of `index`."""
+
+    out: str
+    """Folder of the index."""
+    input: str | None = None
+    """File of texts: a text a line, CSV, TSV, JSONL, Parquet, packed or not; or pydocs. A column id names them."""
+    model: str = "starter"
+    """Folder of a model for sentences, or of any encoder; starter; or a name on the hub."""
+    add: Annotated[bool, Parameter(negative=())] = False
+    """Add the texts to the index in --out; one whose id is there takes the place of the earlier text."""
+    delete: Annotated[tuple[str, ...], Parameter(negative=(), metavar="ID")] = ()
+    """Delete the text of this id; again for more."""
+    overwrite: Annotated[bool, Parameter(negative=())] = False
+    """Put a new index in the place of the one in --out."""
+    text: str | None = None
+    """Column of the texts, if it has no usual name."""
+    columns: str | None = None
+    """Names of the columns of a file without a header: id,text (_ leaves one out, a last ... the rest)."""
+    how: Annotated[EmbedderOptions, Parameter(name="*", group="Vectors")] = field(default_factory=EmbedderOptions)
+
+    def __post_init__(self) -> None:
+        if self.input is None and not self.delete:
+            raise SettingsError("nothing to do; give --input FILE, or --delete ID")
+        if self.add and self.overwrite:
+            raise SettingsError("--add and --overwrite contradict each other; give one of them")
+        if self.delete and self.overwrite:
+            raise SettingsError("--delete and --overwrite contradict each other; give one of them")
+
+
+def index(settings: IndexSettings, *, console: Console | None = None) -> Index:
+    """Make an index, add to it, or delete from it. Returns it as it is then."""
+    console = console or Console(stderr=True)
+    folder = Path(settings.out)
+    began = time.monotonic()
+    exists = Index.exists(folder)
+    if exists and settings.input is not None and not (settings.add or settings.overwrite):
+        raise OutputError(f"{folder}: holds an index; give --add to add to it, or --overwrite to replace it")
+    if not exists and (settings.add or settings.delete):
+        raise DataError(f"{folder}: holds no index to change; make one first, without --add and --delete")
+    counts: Counter[str] = Counter()
+    with hold_folder(folder):
+        if settings.input is None:
+            writer = IndexWriter(folder, Index(folder).manifest)
+            deleted, added = writer.delete(settings.delete), 0
+        else:
+            names = ColumnOptions(settings.columns).names
+            rows = stream_rows(settings.input, columns=names, text=settings.text, counts=counts)
+            embedder = settings.how.open(settings.model, console)
+            writer = IndexWriter(folder, manifest_of(embedder, settings), replacing=settings.overwrite)
+            if writer.earlier is not None:
+                check_model(writer.earlier, embedder)
+            deleted = writer.delete(settings.delete)
+            try:
+                with Bar("indexing", ("tokens",), console=console) as bar:
+                    added = writer.add(told(blocks_of(embedder, rows, counts), bar))
+            except BaseException:
+                writer.remove_abandoned()
+                raise
+        writer.commit()
+        made = Index(folder)
+    tell(+counts, console)
+    changes = [count(added, "text") + " added"] * bool(added) + [count(deleted, "text") + " deleted"] * bool(deleted)
+    changes += [count(writer.replaced, "text") + " replaced"] * bool(writer.replaced)
+    console.print(
+        f"{', '.join(changes)}; {count(len(made), 'text')} in {folder} ({format_duration(time.monotonic() - began)})",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    return made
+
+
+def manifest_of(embedder: Embedder, settings: IndexSettings) -> Manifest:
+    """What a new index knows of the model of its vectors: enough to open it again for the queries."""
+    how = settings.how
+    model = {
+        "name": settings.model if settings.model == "starter" else _absolute(settings.model),
+        "pooling": how.pooling,
+        "dimensions": how.dimensions,
+        "prompt": how.prompt,
+        "max_length": how.max_length,
+    }
+    return Manifest(model, embedder.fingerprint, embedder.width)
+
+
+def check_model(index: Index, embedder: Embedder) -> None:
+    """Raise `DataError` where vectors of this model cannot be compared with those of the index."""
+    if embedder.fingerprint != index.manifest.fingerprint:
+        raise DataError(
+            f"{index.folder}: made with another model, or another pooling, cut or prompt, than {embedder.name} (it was "
+            f"{index.manifest.model['name']}, {index.manifest.width} numbers a vector); use that one, or make the "
+            f"index again with --overwrite"
+        )
+
+
+def blocks_of(embedder: Embedder, rows: Iterator[Row], counts: Counter[str]) -> Iterator[Block]:
+    """Vectors, ids and texts, chunk by chunk."""
+    waiting: list[Row] = []
+
+    def texts() -> Iterator[str]:
+        for row in rows:
+            waiting.append(row)
+            yield row.text
+
+    for chunk in embedder.stream(texts()):
+        done, waiting[:] = waiting[: len(chunk.vectors)], waiting[len(chunk.vectors) :]
+        counts[f"text cut to {embedder.model.max_length} tokens"] += int((chunk.cut > 0).sum())
+        ids = [None if row.id is None else str(row.id) for row in done]
+        yield unit(chunk.vectors), ids, [row.text for row in done]
+
+
+def told(blocks: Iterator[Block], bar: Bar) -> Iterator[Block]:
+    """The blocks, each told of as it passes."""
+    number = 0
+    for block in blocks:
+        number += len(block[2])
+        facts = {"texts": f"{number:,} texts", "speed": f"{format_number(number / max(bar.elapsed, 1e-9))} texts/s"}
+        bar.show(0.0, facts)
+        yield block
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors brought to length 1, which makes products of them cosines."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    scaled: NDArray[np.float32] = vectors / np.maximum(lengths, 1e-12)
+    return scaled
+
+
+def _absolute(model: str) -> str:
+    """A folder's name that means the same elsewhere; a hub's name as it is."""
+    folder = Path(model).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else model
+
+
+def opened_for(index: Index, how: EmbedderOptions, console: Console, *, model: str | None = None) -> Embedder:
+    """The model of an index, or another one that is to be the same, for its queries.
+
+    Raises `DataError` where it is not.
+    """
+    made: dict[str, Any] = index.manifest.model
+    same = EmbedderOptions(
+        pooling=how.pooling or made["pooling"],
+        dimensions=how.dimensions or made["dimensions"],
+        prompt=how.prompt or made["prompt"],
+        max_length=how.max_length or made["max_length"],
+        precision=how.precision,
+        engine=how.engine,
+        device=how.device,
+        threads=how.threads,
+    )
+    embedder = same.open(model or made["name"], console)
+    check_model(index, embedder)
+    return embedder

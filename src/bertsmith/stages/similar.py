@@ -1,0 +1,87 @@
+"""similar: texts -> the pairs of them that are most alike.
+
+The recipe: turn the texts into vectors, compare all pairs, and show the nearest.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import numpy as np
+from cyclopts import Parameter
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bertsmith.embedding.neighbours import Pair, nearest_pairs
+from bertsmith.errors import DataError, SettingsError
+from bertsmith.files import dump_json
+from bertsmith.report.words import clip_text
+from bertsmith.stages.embedding_options import EmbedderOptions
+from bertsmith.stages.index import unit
+from bertsmith.stages.opened import tell
+from bertsmith.stages.options import ColumnOptions
+from bertsmith.stages.text_rows import Row, stream_rows
+
+
+@dataclass(frozen=True)
+class SimilarSettings:
+    """Options of `similar`."""
+
+    input: str
+    """File of texts: a text a line, CSV, TSV, JSONL, Parquet, packed or not; or pydocs."""
+    model: str = "starter"
+    """Folder of a model for sentences, or of any encoder; starter; or a name on the hub."""
+    top: int = 20
+    """Pairs to show."""
+    least: float = -1.0
+    """Only pairs whose cosine is at least this."""
+    text: str | None = None
+    """Column of the texts, if it has no usual name."""
+    columns: str | None = None
+    """Names of the columns of a file without a header: id,text (_ leaves one out, a last ... the rest)."""
+    json: Annotated[bool, Parameter(negative=())] = False
+    """Print JSON lines on a terminal as well, one for each pair."""
+    how: Annotated[EmbedderOptions, Parameter(name="*", group="Vectors")] = field(default_factory=EmbedderOptions)
+
+    def __post_init__(self) -> None:
+        if self.top < 1:
+            raise SettingsError(f"--top is {self.top}; it must be 1 or more")
+
+
+def similar(settings: SimilarSettings, *, console: Console | None = None) -> list[Pair]:
+    """Show the most similar pairs of texts, and return them as numbers of rows, from 0."""
+    console = console or Console(stderr=True)
+    rows, vectors = embedded_rows(
+        settings.input, settings.columns, settings.text, settings.how, settings.model, console
+    )
+    if len(rows) < 2:
+        raise DataError(f"{settings.input}: one text alone; give two or more to compare")
+    pairs = nearest_pairs(unit(vectors), settings.top, least=settings.least)
+    if settings.json or not sys.stdout.isatty():
+        for pair in pairs:
+            told = {"cosine": pair.cosine, "rows": [pair.first + 1, pair.second + 1]}
+            print(dump_json({**told, "texts": [rows[pair.first].text, rows[pair.second].text]}))
+        return pairs
+    table = Table("cosine", "rows", "texts", box=box.SIMPLE_HEAD)
+    for pair in pairs:
+        texts = [clip_text(rows[row].text, 200) for row in (pair.first, pair.second)]
+        table.add_row(f"{pair.cosine:.3f}", f"{pair.first + 1}\n{pair.second + 1}", Text("\n".join(texts)))
+    Console().print(table)
+    return pairs
+
+
+def embedded_rows(
+    path: str, columns: str | None, text: str | None, how: EmbedderOptions, model: str, console: Console
+) -> tuple[list[Row], np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
+    """All rows of a file with their vectors, (S, E); what is odd about them is told."""
+    counts: Counter[str] = Counter()
+    rows = list(stream_rows(path, columns=ColumnOptions(columns).names, text=text, counts=counts))
+    embedder = how.open(model, console)
+    vectors = embedder.embed([row.text for row in rows])
+    tell(+counts, console)
+    return rows, vectors
