@@ -360,3 +360,13 @@ def test_an_embedding_with_many_more_rows_than_tokens_is_told(rows: int, told: b
     line = f"the tokenizer has 14 tokens, the word embedding {rows} rows: make sure that they are of one model"
     assert TaskModel.open(tmp_path).news == [line] * told
     assert TaskModel.start(tmp_path, CASES[0][0], seed=0).news == [line] * told
+
+
+def test_a_new_pooler_leaves_the_rest_of_the_checkpoint(folder: Path) -> None:
+    task = Classify(labels=("bad", "good"), pairs=False)
+    plain = TaskModel.start(folder, task, seed=5, precision="fp32")
+    fresh = TaskModel.start(folder, task, seed=5, precision="fp32", new_pooler=True)
+    assert any("bert.pooler.dense.weight" in line for line in fresh.news)
+    weights = plain.model.state_dict()
+    differing = {name for name, one in fresh.model.state_dict().items() if not torch.equal(one, weights[name])}
+    assert differing == {"head.pooler.weight"}  # biases start at 0, and these were never trained

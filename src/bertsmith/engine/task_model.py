@@ -6,6 +6,7 @@ folder again.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -113,17 +114,23 @@ class TaskModel:
         device: str = "auto",
         precision: PrecisionName = "auto",
         pass_tokens: int = FitOptions.pass_tokens,
+        new_pooler: bool = False,
     ) -> TaskModel:
         """A published encoder with a new head for ``task``, to be trained. ``differences`` say what is new.
 
         max_length:  tokens that a sequence may have; unless given, the task's own number, or as many as the encoder
                      has positions for
         pass_tokens: most tokens computed at once
+        new_pooler:  leave the checkpoint's pooler out (Zhang et al. 2021, "Revisiting few-sample BERT fine-tuning",
+                     section 5, who start more of the top anew)
 
         Raises `CheckpointError` as `open` does, `SettingsError` for a ``max_length`` beyond the encoder's positions.
         """
         checkpoint = read_checkpoint(resolve(name))
         _check_length(max_length, checkpoint)
+        if new_pooler:
+            kept = {name: one for name, one in checkpoint.weights.items() if not name.startswith("bert.pooler.")}
+            checkpoint = dataclasses.replace(checkpoint, weights=kept)
         built = cls._build(
             checkpoint,
             task,

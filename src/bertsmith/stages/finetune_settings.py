@@ -34,6 +34,8 @@ class FinetuneSettings:
     """Share of the training rows to hold out when there is no --eval; 0 holds out nothing."""
     max_length: int | None = None
     """Most tokens of a sequence; 256, for answer 384, or as many as the encoder reads, unless given."""
+    new_pooler: bool = False
+    """Start the layer between [CLS] and the head anew: what next sentences taught it is in the way of some tasks."""
     metric: str | None = None
     """The score that --keep-best and --patience look at, if not the task's own."""
     refit: bool = False

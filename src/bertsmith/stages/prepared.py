@@ -73,6 +73,7 @@ def start_model(settings: FinetuneSettings, splits: Splits) -> TaskModel:
         device=settings.device,
         precision=settings.fit.precision,
         pass_tokens=settings.fit.pass_tokens,
+        new_pooler=settings.new_pooler,
     )
 
 
