@@ -109,6 +109,8 @@ def on_terminal(words: list[str]) -> str:
         (["predict", "--model", "./nowhere", "--text", "x"], "nowhere: there is no such folder"),
         (["predict", "--model", "m"], "nothing to answer"),
         (["predict", "--modle", "m", "--text", "x"], "--model"),
+        (["predict", "--model", "m", "--txet", "x"], "unknown option \"--txet\"; did you mean '--text'?"),
+        (["index", "--out", "o", "--inptu=x"], "unknown option \"--inptu\"; did you mean '--input'?"),
         (["finetune", "--train", "t.tsv", "--out", "o", "--lr", "fast"], "--lr"),
         (["finetune", "--train", "t.tsv", "--out", "o", "--lr", "-1"], "--lr is -1.0; it must be more than 0"),
         (["finetune", "--train", "t.tsv", "--out", "o", "--learning-rate", "-1"], "--lr is -1.0; it must be more"),

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bertsmith.embedding.index import Index, IndexWriter, Manifest
+from bertsmith.embedding.index import Index
+from bertsmith.embedding.index_files import Manifest, remove_abandoned
+from bertsmith.embedding.index_writing import IndexWriter
 from bertsmith.errors import DataError
 
 E = 6
@@ -83,7 +85,7 @@ def test_an_id_twice_among_new_texts_is_refused_and_the_index_stays(tmp_path: Pa
     writer = IndexWriter(tmp_path, manifest())
     with pytest.raises(DataError, match="the id 'c' comes twice, in the texts 1 and 2"):
         writer.add([(unit(2), ["c", "c"], ["one", "other"])])
-    writer.remove_abandoned()
+    remove_abandoned(tmp_path)
     assert (tmp_path / "index.json").read_bytes() == before
     assert len(Index(tmp_path)) == 2
     assert len(list(tmp_path.glob("part-*"))) == 2

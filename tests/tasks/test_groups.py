@@ -10,7 +10,7 @@ import pytest
 from bertsmith.errors import DataError
 from bertsmith.tables import Table
 from bertsmith.tasks import Columns
-from bertsmith.tasks.groups import groups_of_inputs, join_groups, numbers_of, read_groups
+from bertsmith.tasks.groups import groups_of_inputs, numbers_of, read_groups
 
 
 def table(**columns: list[Any]) -> Table:
@@ -56,15 +56,9 @@ def test_inputs_of_a_person() -> None:
     assert groups_of_inputs([("a", "b")]).texts == [["a"], ["b"]]
 
 
-def test_groups_of_two_tables() -> None:
-    one = read_groups(table(sentence1=["a"], sentence2=["b"]), Columns(), labelled=True)
-    other = read_groups(Table("g", {"anchor": ["c", "e"], "positive": ["d", "f"]}), Columns(), labelled=True)
-    both = join_groups([one, other])
-    assert both.texts == [["a", "c", "e"], ["b", "d", "f"]]
-    assert both.where(0) == "f.tsv, line 2"
-    assert both.where(2) == "g, row 2"
-    with pytest.raises(DataError, match=r"g, row 1: other columns than f\.tsv, line 2 has"):
-        join_groups([one, read_groups(Table("g", {"text": ["c"]}), Columns(), labelled=True)])
+def test_groups_of_one_first_text_stay_together() -> None:
+    assert read_groups(table(query=["a", "a"], positive=["b", "c"]), Columns(), labelled=True).groups == ["a", "a"]
+    assert read_groups(table(text=["a", "a"]), Columns(), labelled=True).groups is None
 
 
 @pytest.mark.parametrize(

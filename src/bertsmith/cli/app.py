@@ -15,7 +15,7 @@ from cyclopts import App, CycloptsError, Group, Parameter, RepeatArgumentError, 
 
 from bertsmith.cli.config_file import fill_from_file
 from bertsmith.cli.help import formatter, show_default
-from bertsmith.errors import BertsmithError
+from bertsmith.errors import BertsmithError, SettingsError, nearest
 
 DEBUG = "BERTSMITH_DEBUG"  # set to 1, it shows tracebacks
 
@@ -235,13 +235,14 @@ def main(words: Sequence[str] | None = None) -> None:
 def run(words: Sequence[str]) -> int:
     """Run the command line. Returns the exit code."""
     debug = os.environ.get(DEBUG, "") not in ("", "0")
+    app = build()
     try:
-        build()(list(words))
+        app(list(words))
         sys.stdout.flush()
     except (BertsmithError, CycloptsError) as error:
         if debug:
             raise
-        return _refuse(_message(error))
+        return _refuse(_message(error, app, words))
     except KeyboardInterrupt:
         if debug:
             raise
@@ -255,12 +256,26 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
-def _message(error: Exception) -> str:
+def _message(error: Exception, app: App, words: Sequence[str]) -> str:
+    if isinstance(error, SettingsError) and (unknown := _unknown_option(app, words)):
+        return unknown  # settings check themselves before a word that fits nowhere is seen: --txet, not "give --text"
     if isinstance(error, UnusedCliTokensError):
         return f"{' '.join(error.unused_tokens or [])!r} follows no option; each value needs its --name before it"
     if isinstance(error, RepeatArgumentError):
         return f"{error.token.keyword} is given twice, by this or another of its names; give it once"
     return str(error)
+
+
+def _unknown_option(app: App, words: Sequence[str]) -> str:
+    """What to say of the first word that looks like an option and is none of the verb's; empty when there is none."""
+    verb, *rest = words
+    arguments = app[verb].assemble_argument_collection(parse_docstring=False)
+    options = {name for argument in arguments for name in argument.names}
+    for word in rest:
+        name = word.partition("=")[0]
+        if name.startswith("--") and name not in options:
+            return f'unknown option "{name}"; {nearest(name, options)}'
+    return ""
 
 
 def _refuse(message: str) -> int:

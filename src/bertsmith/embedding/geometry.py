@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bertsmith.tasks.retrieval import unit
+
 Vectors = NDArray[np.floating]
 
 _SMALLEST = 1e-10  # of a variance, as a share of the greatest: below, a direction holds nothing but rounding
@@ -39,12 +41,11 @@ class Geometry:
 
 def geometry(vectors: Vectors) -> Geometry:
     """The geometry of vectors (S, E), S > 1, of any length."""
-    unit = vectors.astype(np.float64)
-    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
-    number = len(unit)
+    exact = vectors.astype(np.float64)
+    number = len(exact)
     # The sum of all cosines is the square of the sum of the vectors; the number of them with themselves is S.
-    total = float(np.square(unit.sum(0)).sum())
-    variances = np.linalg.eigvalsh(np.cov(vectors.astype(np.float64), rowvar=False))[::-1].clip(0)
+    total = float(np.square(unit(exact).sum(0)).sum())
+    variances = np.linalg.eigvalsh(np.cov(exact, rowvar=False))[::-1].clip(0)
     shares = variances / max(variances.sum(), 1e-300)
     used = shares[shares > 0]
     return Geometry((total - number) / (number * (number - 1)), shares, float(np.exp(-(used * np.log(used)).sum())))

@@ -92,8 +92,7 @@ class Embedder:
 
         Raises `CheckpointError` for a folder that is missing or damaged, `SettingsError` for what the model has not.
         """
-        folder = resolve(name)
-        checkpoint = read_checkpoint(folder)
+        checkpoint = read_checkpoint(resolve(name))
         said = checkpoint.sentence
         chosen = (said.pooling if said else Pooling()) if pooling is None else Pooling(pooling)
         chosen = replace(chosen, dimensions=dimensions or chosen.dimensions)
@@ -101,7 +100,7 @@ class Embedder:
         longest = max_length or (said.max_length if said else None)
         int8 = precision == "int8"
         model = TaskModel.start(
-            name,
+            checkpoint,
             Embed(pooling=chosen),
             max_length=longest,
             seed=0,
@@ -114,7 +113,9 @@ class Embedder:
         news = [] if said else [f"{name}: not trained for sentences; a text gets the {chosen.mode} of its tokens"]
         if threads is not None:
             _use_threads(threads)
-        chosen_engine = choose_engine(engine, model.model, model.precision, int8=int8, folder=folder, threads=threads)
+        chosen_engine = choose_engine(
+            engine, model.model, model.precision, int8=int8, folder=checkpoint.folder, threads=threads
+        )
         return cls(str(name), model, chosen_engine, news)
 
     @property

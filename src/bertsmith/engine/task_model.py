@@ -106,7 +106,7 @@ class TaskModel:
     @classmethod
     def start(
         cls,
-        name: str | Path,
+        name: str | Path | Checkpoint,
         task: Task,
         *,
         max_length: int | None = None,
@@ -118,6 +118,7 @@ class TaskModel:
     ) -> TaskModel:
         """A published encoder with a new head for ``task``, to be trained. ``differences`` say what is new.
 
+        name:        of the encoder, or its checkpoint where that has been read already
         max_length:  tokens that a sequence may have; unless given, the task's own number, or as many as the encoder
                      has positions for
         pass_tokens: most tokens computed at once
@@ -126,7 +127,7 @@ class TaskModel:
 
         Raises `CheckpointError` as `open` does, `SettingsError` for a ``max_length`` beyond the encoder's positions.
         """
-        checkpoint = read_checkpoint(resolve(name))
+        checkpoint = name if isinstance(name, Checkpoint) else read_checkpoint(resolve(name))
         _check_length(max_length, checkpoint)
         if new_pooler:
             kept = {name: one for name, one in checkpoint.weights.items() if not name.startswith("bert.pooler.")}

@@ -67,6 +67,8 @@ class Bar:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar:
+            if error is None and self._bar.tasks[0].total is None:
+                self._bar.update(self._task, total=1.0, completed=1.0)
             self._bar.stop()
 
     @property
@@ -74,13 +76,18 @@ class Bar:
         """Seconds since the bar was entered."""
         return self._clock() - self._begin
 
-    def show(self, done: float, facts: Mapping[str, str]) -> None:
-        """Show that a share of it all, 0 to 1, is done, and facts by name, in the order to be told."""
+    def show(self, done: float | None, facts: Mapping[str, str]) -> None:
+        """Show that a share of it all, 0 to 1, is done, and facts by name, in the order to be told. ``None`` is for
+        what has no known end: the bar moves, and is full when it is left."""
         now = self._clock()
         if self._bar:
             room = self.console.width - len(f"{self._name}  ") - _NARROWEST_BAR
-            self._bar.update(self._task, completed=done, facts=self._fit(facts, room))
-        elif now - self._shown >= self._every or done >= 1:
+            fitting = self._fit(facts, room)
+            if done is None:  # rich lets a bar without a total pulse, and takes None itself for "as it was"
+                self._bar.reset(self._task, start=True, total=None, facts=fitting)
+            else:
+                self._bar.update(self._task, completed=done, facts=fitting)
+        elif now - self._shown >= self._every or (done or 0) >= 1:
             self._shown = now
             self.console.print("  ".join(facts.values()), highlight=False, markup=False, soft_wrap=True)
 

@@ -25,9 +25,8 @@ from bertsmith.report.cluster_page import ClusterFacts, write_cluster_page
 from bertsmith.report.words import clip_text
 from bertsmith.stages.answer_lines import check_output
 from bertsmith.stages.embedding_options import EmbedderOptions
-from bertsmith.stages.index import unit
 from bertsmith.stages.similar import embedded_rows
-from bertsmith.stages.text_rows import Row
+from bertsmith.stages.text_rows import Row, TextColumns
 
 Method = Literal["communities", "kmeans", "agglomerative"]
 
@@ -59,10 +58,7 @@ class ClusterSettings:
     """File for a page with a picture of all texts and a table of the clusters, .html."""
     json: Annotated[bool, Parameter(negative=())] = False
     """Print the clusters as JSON lines on a terminal as well."""
-    text: str | None = None
-    """Column of the texts, if it has no usual name."""
-    columns: str | None = None
-    """Names of the columns of a file without a header: id,text (_ leaves one out, a last ... the rest)."""
+    file: Annotated[TextColumns, Parameter(name="*", group="Columns")] = field(default_factory=TextColumns)
     how: Annotated[EmbedderOptions, Parameter(name="*", group="Vectors")] = field(default_factory=EmbedderOptions)
 
     def __post_init__(self) -> None:
@@ -84,10 +80,7 @@ def cluster(settings: ClusterSettings, *, console: Console | None = None) -> NDA
     for place in (settings.out, settings.report):
         if place is not None:
             check_output(place)
-    rows, vectors = embedded_rows(
-        settings.input, settings.columns, settings.text, settings.how, settings.model, console
-    )
-    vectors = unit(vectors)
+    rows, vectors = embedded_rows(settings.input, settings.file, settings.how, settings.model, console)
     labels = grouped(vectors, settings)
     texts = [row.text for row in rows]
     facts = [

@@ -9,7 +9,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Annotated, Any
@@ -19,15 +18,15 @@ from rich.console import Console
 
 from bertsmith.embedding.vector_file import VectorFile
 from bertsmith.engine.embedder import CHUNK_TEXTS, Embedded, Embedder
-from bertsmith.errors import SettingsError
+from bertsmith.errors import SettingsError, count
 from bertsmith.files import dump_json
 from bertsmith.report.bar import Bar
 from bertsmith.report.words import format_number
 from bertsmith.stages.answer_lines import check_output
 from bertsmith.stages.embedding_options import EmbedderOptions
 from bertsmith.stages.opened import tell
-from bertsmith.stages.options import ColumnOptions, Words
-from bertsmith.stages.text_rows import stream_rows
+from bertsmith.stages.options import Words
+from bertsmith.stages.text_rows import TextColumns
 
 
 @dataclass(frozen=True)
@@ -85,23 +84,16 @@ def embed(settings: EmbedSettings, *, console: Console | None = None) -> dict[st
     embedder.prepare(first)
     texts = chain(first, texts)
     speed = Speed()
-    with (
-        nullcontext() if settings.out is None else VectorFile(settings.out, embedder.width) as file,
-        Bar("embedding", ("tokens",), console=console) as bar,
-    ):
-        for chunk in timed(embedder, texts, speed):
-            if file is None:
-                sys.stdout.write("".join(dump_json(vector) + "\n" for vector in chunk.vectors.tolist()))
-            else:
+    chunks = counted(timed(embedder, texts, speed), embedder, counts)
+    if settings.out is None:
+        for chunk in chunks:
+            sys.stdout.write("".join(dump_json(vector) + "\n" for vector in chunk.vectors.tolist()))
+    else:
+        with VectorFile(settings.out, embedder.width) as file, Bar("embedding", ("tokens",), console=console) as bar:
+            for chunk in chunks:
                 file.write(chunk.vectors)
-            counts[f"text cut to {embedder.model.max_length} tokens"] += int((chunk.cut > 0).sum())
-            bar.show(
-                0.0,
-                {
-                    "texts": f"{speed.sentences:,} texts",
-                    "tokens": f"{format_number(speed.tokens / speed.seconds)} tokens/s",
-                },
-            )
+                pace = f"{format_number(speed.tokens / speed.seconds)} tokens/s"
+                bar.show(None, {"texts": f"{speed.sentences:,} texts", "tokens": pace})
     tell(+counts, console)
     told = {
         "seconds": round(speed.seconds, 3),
@@ -115,7 +107,7 @@ def embed(settings: EmbedSettings, *, console: Console | None = None) -> dict[st
         print(dump_json(told))
     if settings.out is not None:
         console.print(
-            f"{speed.sentences:,} vectors of {embedder.width} in {settings.out} ({speed.seconds:.1f} s, "
+            f"{count(speed.sentences, 'vector')} of {embedder.width} numbers in {settings.out} ({speed.seconds:.1f} s, "
             f"{embedder.engine.name}, {embedder.precision})",
             highlight=False,
             markup=False,
@@ -128,9 +120,15 @@ def texts_of(settings: EmbedSettings, counts: Counter[str]) -> Iterator[str]:
     """The texts of the command line, or of the file as they are asked for."""
     if settings.input is None:
         return iter(settings.text)
-    names = ColumnOptions(settings.columns).names
-    rows = stream_rows(settings.input, columns=names, text=next(iter(settings.text), None), counts=counts)
-    return (row.text for row in rows)
+    file = TextColumns(next(iter(settings.text), None), settings.columns)
+    return (row.text for row in file.rows(settings.input, counts))
+
+
+def counted(chunks: Iterator[Embedded], embedder: Embedder, counts: Counter[str]) -> Iterator[Embedded]:
+    """The chunks; of their texts those that are cut are counted."""
+    for chunk in chunks:
+        counts[f"text cut to {embedder.model.max_length} tokens"] += int((chunk.cut > 0).sum())
+        yield chunk
 
 
 def timed(embedder: Embedder, texts: Iterator[str], speed: Speed) -> Iterator[Embedded]:

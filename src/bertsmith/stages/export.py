@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
 from cyclopts import Parameter
 from rich.console import Console
 
 from bertsmith.checkpoint import resolve
 from bertsmith.engine.choosing import compiled
-from bertsmith.engine.exchange import to_onnx, to_openvino
+from bertsmith.engine.exchange import INPUTS, PaddedModel, to_onnx, to_openvino
 from bertsmith.engine.exported import INT8, save_int8
 from bertsmith.engine.quantizing import Quantized, quantize
 from bertsmith.engine.task_model import TaskModel
@@ -73,15 +75,25 @@ def export(settings: ExportSettings, *, console: Console | None = None) -> Path:
     console = console or Console(stderr=True)
     model = TaskModel.open(settings.model, device="cpu", precision="fp32", engine="torch")
     folder = resolve(settings.model) if settings.out is None else Path(settings.out)
-    if settings.out is not None:
-        model.save(folder, record={"exported_from": settings.model})
     if settings.to == "onnx":
-        return export_onnx(model, folder, console)
+        return export_onnx(model, folder, settings, console)
     return export_int8(model, folder, settings, console)
 
 
-def export_onnx(model: TaskModel, folder: Path, console: Console) -> Path:
-    """Write ``model.onnx``, once ONNX Runtime computes from it what torch does."""
+def save_beside(model: TaskModel, folder: Path, settings: ExportSettings) -> None:
+    """Write the model itself where the export goes to a folder of its own."""
+    if settings.out is not None:
+        model.save(folder, record={"exported_from": settings.model})
+
+
+def export_onnx(model: TaskModel, folder: Path, settings: ExportSettings, console: Console) -> Path:
+    """Write ``model.onnx``, once ONNX Runtime computes from it what torch does.
+
+    Raises `SettingsError` where the libraries for it are not installed.
+    """
+    missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
+    if missing:
+        raise SettingsError(f"--to onnx needs {' and '.join(missing)}; pip install 'bertsmith[onnx]'")
     graph = to_onnx(model.model)
     difference = compare_with_onnx(model, graph)
     if difference > _CLOSE:
@@ -89,6 +101,7 @@ def export_onnx(model: TaskModel, folder: Path, console: Console) -> Path:
             f"{folder}: ONNX Runtime's outputs differ by {difference:.1e} of the largest; nothing was written; report "
             "this with the model's config.json"
         )
+    save_beside(model, folder, settings)
     write_bytes(folder / ONNX, graph)
     console.print(
         f"{folder / ONNX}: outputs within {difference:.1e} of torch's in ONNX Runtime; inputs input_ids, "
@@ -102,15 +115,7 @@ def export_onnx(model: TaskModel, folder: Path, console: Console) -> Path:
 
 def compare_with_onnx(model: TaskModel, graph: bytes) -> float:
     """The greatest difference of outputs on a padded batch, as a share of the largest output."""
-    try:
-        import onnxruntime
-    except ImportError:
-        raise SettingsError(
-            "the export is checked in ONNX Runtime, which is not installed; pip install 'bertsmith[onnx]'"
-        ) from None
-    import torch
-
-    from bertsmith.engine.exchange import INPUTS, PaddedModel
+    import onnxruntime
 
     generator = np.random.default_rng(0)
     ids = generator.integers(0, model.tokenizer.vocab_size, (3, 11))
@@ -140,6 +145,7 @@ def export_int8(model: TaskModel, folder: Path, settings: ExportSettings, consol
     graph = to_openvino(model.model)
     quantized = quantize(graph, encoded.sequences, score=score, limit=settings.limit / 100)
     faster = _seconds(compiled(graph, plain, None), encoded) / _seconds(compiled(quantized.graph, plain, None), encoded)
+    save_beside(model, folder, settings)
     save_int8(
         folder, quantized, model.model, {"metric": metric, "data": Path(settings.data).name, "faster_than_fp32": faster}
     )

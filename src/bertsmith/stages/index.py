@@ -18,15 +18,18 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from bertsmith.checkpoint import hold_folder
-from bertsmith.embedding.index import Index, IndexWriter, Manifest
+from bertsmith.embedding.index import Index
+from bertsmith.embedding.index_files import Manifest, holds_index, remove_abandoned
+from bertsmith.embedding.index_writing import IndexWriter
 from bertsmith.engine.embedder import Embedder
 from bertsmith.errors import DataError, OutputError, SettingsError, count
 from bertsmith.report.bar import Bar
 from bertsmith.report.words import format_duration, format_number
+from bertsmith.stages.embed import counted
 from bertsmith.stages.embedding_options import EmbedderOptions
 from bertsmith.stages.opened import tell
-from bertsmith.stages.options import ColumnOptions
-from bertsmith.stages.text_rows import Row, stream_rows
+from bertsmith.stages.text_rows import Row, TextColumns
+from bertsmith.tasks.retrieval import unit
 
 Block = tuple[NDArray[np.float32], Sequence[str | None], Sequence[str]]
 
@@ -47,10 +50,7 @@ class IndexSettings:
     """Delete the text of this id; again for more."""
     overwrite: Annotated[bool, Parameter(negative=())] = False
     """Put a new index in the place of the one in --out."""
-    text: str | None = None
-    """Column of the texts, if it has no usual name."""
-    columns: str | None = None
-    """Names of the columns of a file without a header: id,text (_ leaves one out, a last ... the rest)."""
+    file: Annotated[TextColumns, Parameter(name="*", group="Columns")] = field(default_factory=TextColumns)
     how: Annotated[EmbedderOptions, Parameter(name="*", group="Vectors")] = field(default_factory=EmbedderOptions)
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ def index(settings: IndexSettings, *, console: Console | None = None) -> Index:
     console = console or Console(stderr=True)
     folder = Path(settings.out)
     began = time.monotonic()
-    exists = Index.exists(folder)
+    exists = holds_index(folder)
     if exists and settings.input is not None and not (settings.add or settings.overwrite):
         raise OutputError(f"{folder}: holds an index; give --add to add to it, or --overwrite to replace it")
     if not exists and (settings.add or settings.delete):
@@ -78,8 +78,7 @@ def index(settings: IndexSettings, *, console: Console | None = None) -> Index:
             writer = IndexWriter(folder, Index(folder).manifest)
             deleted, added = writer.delete(settings.delete), 0
         else:
-            names = ColumnOptions(settings.columns).names
-            rows = stream_rows(settings.input, columns=names, text=settings.text, counts=counts)
+            rows = settings.file.rows(settings.input, counts)
             embedder = settings.how.open(settings.model, console)
             writer = IndexWriter(folder, manifest_of(embedder, settings), replacing=settings.overwrite)
             if writer.earlier is not None:
@@ -89,7 +88,7 @@ def index(settings: IndexSettings, *, console: Console | None = None) -> Index:
                 with Bar("indexing", ("tokens",), console=console) as bar:
                     added = writer.add(told(blocks_of(embedder, rows, counts), bar))
             except BaseException:
-                writer.remove_abandoned()
+                remove_abandoned(folder)
                 raise
         writer.commit()
         made = Index(folder)
@@ -137,9 +136,8 @@ def blocks_of(embedder: Embedder, rows: Iterator[Row], counts: Counter[str]) -> 
             waiting.append(row)
             yield row.text
 
-    for chunk in embedder.stream(texts()):
+    for chunk in counted(embedder.stream(texts()), embedder, counts):
         done, waiting[:] = waiting[: len(chunk.vectors)], waiting[len(chunk.vectors) :]
-        counts[f"text cut to {embedder.model.max_length} tokens"] += int((chunk.cut > 0).sum())
         ids = [None if row.id is None else str(row.id) for row in done]
         yield unit(chunk.vectors), ids, [row.text for row in done]
 
@@ -150,15 +148,8 @@ def told(blocks: Iterator[Block], bar: Bar) -> Iterator[Block]:
     for block in blocks:
         number += len(block[2])
         facts = {"texts": f"{number:,} texts", "speed": f"{format_number(number / max(bar.elapsed, 1e-9))} texts/s"}
-        bar.show(0.0, facts)
+        bar.show(None, facts)
         yield block
-
-
-def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors brought to length 1, which makes products of them cosines."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: NDArray[np.float32] = vectors / np.maximum(lengths, 1e-12)
-    return scaled
 
 
 def _absolute(model: str) -> str:

@@ -64,7 +64,10 @@ def prepare(settings: FinetuneSettings) -> Prepared:
 
 
 def start_model(settings: FinetuneSettings, splits: Splits) -> TaskModel:
-    """The encoder with a new head, as it is before training."""
+    """The encoder with a new head, as it is before training. Raises `SettingsError` for a new pooler of a task that has
+    none."""
+    if settings.new_pooler and splits.task.head not in ("sequence", "choice"):
+        raise SettingsError(f"--new-pooler: the task {splits.task.name!r} has no pooler; leave it out")
     return TaskModel.start(
         settings.model,
         splits.task,

@@ -22,8 +22,9 @@ from bertsmith.errors import SettingsError
 from bertsmith.files import dump_json
 from bertsmith.report.words import clip_text
 from bertsmith.stages.embedding_options import EmbedderOptions
-from bertsmith.stages.index import opened_for, unit
+from bertsmith.stages.index import opened_for
 from bertsmith.stages.options import Words
+from bertsmith.tasks.retrieval import unit
 
 _CANDIDATES = 5  # times as many texts are reranked as are shown
 

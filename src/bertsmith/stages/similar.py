@@ -12,6 +12,7 @@ from typing import Annotated
 
 import numpy as np
 from cyclopts import Parameter
+from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -22,10 +23,9 @@ from bertsmith.errors import DataError, SettingsError
 from bertsmith.files import dump_json
 from bertsmith.report.words import clip_text
 from bertsmith.stages.embedding_options import EmbedderOptions
-from bertsmith.stages.index import unit
 from bertsmith.stages.opened import tell
-from bertsmith.stages.options import ColumnOptions
-from bertsmith.stages.text_rows import Row, stream_rows
+from bertsmith.stages.text_rows import Row, TextColumns
+from bertsmith.tasks.retrieval import unit
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,9 @@ class SimilarSettings:
     """Pairs to show."""
     least: float = -1.0
     """Only pairs whose cosine is at least this."""
-    text: str | None = None
-    """Column of the texts, if it has no usual name."""
-    columns: str | None = None
-    """Names of the columns of a file without a header: id,text (_ leaves one out, a last ... the rest)."""
     json: Annotated[bool, Parameter(negative=())] = False
     """Print JSON lines on a terminal as well, one for each pair."""
+    file: Annotated[TextColumns, Parameter(name="*", group="Columns")] = field(default_factory=TextColumns)
     how: Annotated[EmbedderOptions, Parameter(name="*", group="Vectors")] = field(default_factory=EmbedderOptions)
 
     def __post_init__(self) -> None:
@@ -56,12 +53,10 @@ class SimilarSettings:
 def similar(settings: SimilarSettings, *, console: Console | None = None) -> list[Pair]:
     """Show the most similar pairs of texts, and return them as numbers of rows, from 0."""
     console = console or Console(stderr=True)
-    rows, vectors = embedded_rows(
-        settings.input, settings.columns, settings.text, settings.how, settings.model, console
-    )
+    rows, vectors = embedded_rows(settings.input, settings.file, settings.how, settings.model, console)
     if len(rows) < 2:
         raise DataError(f"{settings.input}: one text alone; give two or more to compare")
-    pairs = nearest_pairs(unit(vectors), settings.top, least=settings.least)
+    pairs = nearest_pairs(vectors, settings.top, least=settings.least)
     if settings.json or not sys.stdout.isatty():
         for pair in pairs:
             told = {"cosine": pair.cosine, "rows": [pair.first + 1, pair.second + 1]}
@@ -76,12 +71,11 @@ def similar(settings: SimilarSettings, *, console: Console | None = None) -> lis
 
 
 def embedded_rows(
-    path: str, columns: str | None, text: str | None, how: EmbedderOptions, model: str, console: Console
-) -> tuple[list[Row], np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
-    """All rows of a file with their vectors, (S, E); what is odd about them is told."""
+    path: str, file: TextColumns, how: EmbedderOptions, model: str, console: Console
+) -> tuple[list[Row], NDArray[np.float32]]:
+    """All rows of a file with their vectors of length 1, (S, E); what is odd about them is told."""
     counts: Counter[str] = Counter()
-    rows = list(stream_rows(path, columns=ColumnOptions(columns).names, text=text, counts=counts))
-    embedder = how.open(model, console)
-    vectors = embedder.embed([row.text for row in rows])
+    rows = list(file.rows(path, counts))
+    vectors = unit(how.open(model, console).embed([row.text for row in rows]))
     tell(+counts, console)
     return rows, vectors

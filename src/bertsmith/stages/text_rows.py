@@ -13,6 +13,7 @@ from typing import Any
 
 from bertsmith.corpus.lines import TextFile
 from bertsmith.errors import DataError
+from bertsmith.stages.options import ColumnOptions
 from bertsmith.tables import Table, read_texts
 from bertsmith.tables.columns import find_column
 from bertsmith.tables.hub import HUB, fetch
@@ -22,11 +23,25 @@ from bertsmith.tasks.texts import PAIR_COLUMNS, SINGLE_COLUMNS, texts_of_column
 from bertsmith.text.pydocs import SOURCES
 
 LONGEST_LINE = 1 << 20  # characters of a line that are read; no model reads so many
-BLANK = "blank line, kept as a row"
+BLANK = "line without text, which keeps its row"
 CUT_LINE = "line of which only the beginning is read"
 _TABLES = (".csv", ".tsv", ".tab", ".parquet", ".pq", ".json")
 _LINES_OF_JSON = (".jsonl", ".ndjson")
 _ID_COLUMNS = ("id", "_id")
+
+
+@dataclass(frozen=True)
+class TextColumns:
+    """Where the texts of a table stand."""
+
+    text: str | None = None
+    """Column of the texts, if it has no usual name."""
+    columns: str | None = None
+    """Names of the columns of a file without a header: id,text (_ leaves one out, a last ... the rest)."""
+
+    def rows(self, path: str, counts: Counter[str]) -> Iterator[Row]:
+        """The rows of a file, as `stream_rows` reads them."""
+        return stream_rows(path, columns=ColumnOptions(self.columns).names, text=self.text, counts=counts)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from bertsmith.tasks.insight import Insight, Regression, widest_misses
 from bertsmith.tasks.labels import label_name, number_of, ordered
 from bertsmith.tasks.losses import class_loss
 from bertsmith.tasks.metrics import number_scores
-from bertsmith.tasks.retrieval import retrieval_scores, uniformity
+from bertsmith.tasks.retrieval import retrieval_scores, uniformity, unit
 from bertsmith.tasks.sentence_losses import contrastive_loss, cosent_loss, cosine_loss, triplet_loss
 from bertsmith.tasks.task import Answer, Columns, Encoded, Task
 from bertsmith.tasks.texts import count_empty
@@ -245,7 +245,7 @@ class Embed(Task):
         """Of pairs with a score ``spearman`` and ``pearson`` of their cosines; of pairs without, and of anchors with
         negatives, those of finding each positive among all (see `retrieval_scores`), and with negatives also
         ``triplet_accuracy``; of single texts ``uniformity``."""
-        vectors = _unit(outputs)
+        vectors = unit(outputs)
         texts = encoded.row_targets["texts"]
         if texts.shape[1] == 1:
             return {"uniformity": uniformity(vectors[:_MOST_FOR_UNIFORMITY])}
@@ -319,14 +319,9 @@ def _twice(batch: Batch) -> Batch:
     )
 
 
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    unit: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return unit
-
-
 def _cosines(outputs: NDArray[np.float32], encoded: Encoded) -> NDArray[np.float64]:
     """The cosine of each pair: (2 * R, E) -> (R,)."""
-    pairs = _unit(outputs).reshape(len(encoded), -1, outputs.shape[1]).astype(np.float64)
+    pairs = unit(outputs).reshape(len(encoded), -1, outputs.shape[1]).astype(np.float64)
     cosines: NDArray[np.float64] = (pairs[:, 0] * pairs[:, 1]).sum(1)
     return cosines
 

@@ -1,4 +1,4 @@
-"""Groups of texts that belong together: the examples of `embed`.
+"""Groups of texts that belong together: the examples of `embed` and `rerank`.
 
 Enters: a table, or what a person passes to ``predict``. Leaves: `Groups`: single texts, pairs with or without what is
 known of them, or anchors with a positive and hard negatives. Knows nothing of tokens or models.
@@ -7,14 +7,13 @@ known of them, or anchors with a positive and hard negatives. Knows nothing of t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bertsmith.errors import DataError
 from bertsmith.tables.columns import look_for_column
 from bertsmith.tables.table import Table, is_missing
 from bertsmith.tasks.classify import LABEL_COLUMNS
@@ -40,6 +39,11 @@ class Groups(Examples):
 
     def __len__(self) -> int:
         return len(self.texts[0])
+
+    @property
+    def groups(self) -> Sequence[Hashable] | None:
+        """The first text: what is asked of it belongs on one side of a split."""
+        return self.texts[0] if len(self.texts) > 1 else None
 
     def shown(self, row: int) -> tuple[str, ...]:
         """The texts of one group."""
@@ -74,20 +78,6 @@ def groups_of_inputs(inputs: Sequence[Any]) -> Groups:
     """Unlabelled groups of texts, pairs of texts, or mappings by column name."""
     texts = texts_of_inputs(inputs)
     return Groups([texts.texts] if texts.pairs is None else [texts.texts, texts.pairs], None, where=texts.where)
-
-
-def join_groups(parts: Sequence[Groups]) -> Groups:
-    """Groups of several tables as one. Raises `DataError` where they differ in what a group is."""
-    first = parts[0]
-    for part in parts[1:]:
-        if len(part.texts) != len(first.texts) or (part.labels is None) != (first.labels is None):
-            raise DataError(f"{part.where(0)}: other columns than {first.where(0)} has; give files that are alike")
-    places = [(part, row) for part in parts for row in range(len(part))]
-    return Groups(
-        [[text for part in parts for text in part.texts[column]] for column in range(len(first.texts))],
-        None if first.labels is None else [label for part in parts for label in part.labels or []],
-        where=lambda row: places[row][0].where(places[row][1]),
-    )
 
 
 def numbers_of(labels: Sequence[Any]) -> NDArray[np.float32] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -21,16 +21,31 @@ from torch import Tensor
 from bertsmith.errors import DataError
 from bertsmith.model.batch import Batch
 from bertsmith.tables.table import Table
-from bertsmith.tasks.groups import Groups, numbers_of, read_groups
+from bertsmith.tasks.groups import Groups, groups_of_inputs, numbers_of, read_groups
 from bertsmith.tasks.insight import Insight, Regression, widest_misses
 from bertsmith.tasks.metrics import number_scores
 from bertsmith.tasks.task import Answer, Columns, Encoded, Task
-from bertsmith.tasks.texts import Texts, count_empty, encode_texts, texts_of_inputs
+from bertsmith.tasks.texts import count_empty
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.loss import Loss
 from bertsmith.training.plan import shuffled
 
-_STRANGERS = 4  # documents of other queries that are paired with a query whose own negatives are not known
+_STRANGERS = 4  # documents of other queries that a query is paired with where no pair is known not to belong together
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Every document of R groups with its query, group after group: P pairs.
+
+    queries, documents: (P,) texts
+    labels: (P,) numbers, or ``None`` where nothing is known
+    first:  (R,) the number of each group's first pair
+    """
+
+    queries: list[str]
+    documents: list[str]
+    labels: NDArray[np.float32] | None
+    first: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -44,78 +59,65 @@ class Rerank(Task):
 
     name: ClassVar[str] = "rerank"
     head: ClassVar[Literal["sequence"]] = "sequence"
-    continuous: ClassVar[bool] = True
     metric: ClassVar[str] = "average_precision"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scale", tuple(self.scale))
 
     @classmethod
-    def read(cls, table: Table, columns: Columns, *, labelled: bool = True) -> Texts:
-        """Pairs of query and document with their label; of groups, every document with its query."""
+    def read(cls, table: Table, columns: Columns, *, labelled: bool = True) -> Groups:
+        """Queries with a document and its label, or with one that answers them and maybe some that do not. A pair
+        without a label belongs together."""
         groups = read_groups(table, columns, labelled=labelled)
         if len(groups.texts) == 1:
             raise DataError(f"{table.path}: only single texts; give pairs of a query and a document (--text-pair)")
-        if groups.labels is not None or not labelled:
-            return Texts(groups.texts[0], groups.texts[1], groups.labels, where=groups.where)
-        return pairs_of_groups(groups)
+        if not labelled:
+            return replace(groups, texts=groups.texts[:2])
+        return replace(groups, labels=[1] * len(groups)) if groups.labels is None else groups
 
     @classmethod
-    def learn(cls, examples: Texts, **options: Any) -> Self:
-        """The scale of the labels. Raises `DataError` for one that is no number, and where all are the same."""
+    def learn(cls, examples: Groups, **options: Any) -> Self:
+        """The scale of the labels. Raises `DataError` for one that is no number, and where none belong together, or
+        where nothing shows what does not."""
         cls.check_options(options)
-        scores = cls._numbers(examples)
-        if scores.min() == scores.max():
-            raise DataError(
-                f"{examples.where(0)}: every label is {scores[0]:g}; give pairs that do not belong together"
-            )
-        return cls(scale=(float(scores.min()), float(scores.max())))
+        labels = pairs_of(examples).labels
+        assert labels is not None
+        if labels.min() == labels.max():
+            raise DataError(f"{examples.where(0)}: every label is {labels[0]:g}; give pairs of other labels, too")
+        return cls(scale=(float(labels.min()), float(labels.max())))
 
-    def check(self, examples: Texts) -> None:
+    def check(self, examples: Groups) -> None:
         """Raise `DataError` for a label that is no number, naming its line."""
-        self.targets(examples)
+        pairs_of(examples)
 
-    def targets(self, examples: Texts) -> NDArray[np.float32]:
-        """Labels as probabilities, (R,)."""
+    def encode(self, examples: Groups, tokenizer: Tokenizer, max_length: int) -> Encoded:
+        """One sequence a pair of query and document, of whose document the end is cut; target ``score``."""
+        pairs = pairs_of(examples)
+        sequences = tokenizer.encode(pairs.queries, pairs.documents, max_length=max_length, truncation="only_second")
         low, high = self.scale
-        return ((self._numbers(examples) - low) / (high - low)).clip(0, 1)
-
-    @staticmethod
-    def _numbers(examples: Texts) -> NDArray[np.float32]:
-        scores = numbers_of(examples.labels or [])
-        if scores is None:
-            row = next(row for row, label in enumerate(examples.labels or []) if numbers_of([label]) is None)
-            raise DataError(
-                f"{examples.where(row)}: the label is {(examples.labels or [])[row]!r}; give 1 for a document that "
-                "answers its query and 0 for one that does not, or a score"
-            )
-        return scores
-
-    def encode(self, examples: Texts, tokenizer: Tokenizer, max_length: int) -> Encoded:
-        """One sequence a pair, of whose document the end is cut; target ``score``."""
-        sequences = encode_texts(examples, tokenizer, max_length, True, "only_second")
+        targets = {} if pairs.labels is None else {"score": ((pairs.labels - low) / (high - low)).clip(0, 1)}
         return Encoded(
             sequences,
-            np.arange(len(examples) + 1, dtype=np.int64),
-            {} if examples.labels is None else {"score": self.targets(examples)},
-            cut=sequences.cut,
+            np.arange(len(pairs.queries) + 1, dtype=np.int64),
+            targets,
+            cut=np.add.reduceat(sequences.cut, pairs.first) if len(pairs.first) else sequences.cut,
             counts={"text without tokens": count_empty(sequences)},
         )
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """Binary cross entropy. Shape: logits (B, 1)."""
-        costs = F.binary_cross_entropy_with_logits(
-            logits.float()[:, 0], batch.targets["score"].float(), reduction="none"
-        )
+        targets = batch.targets["score"].float()
+        costs = F.binary_cross_entropy_with_logits(logits.float()[:, 0], targets, reduction="none")
         return Loss(costs.sum(), float(len(costs)))
 
-    def answers(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Texts) -> list[Answer]:
-        """The probability that the document answers the query."""
-        return [{"score": score} for score in expit(outputs[:, 0].astype(np.float64)).tolist()]
+    def answers(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Groups) -> list[Answer]:
+        """The probability that the (first) document answers the query."""
+        chances = expit(outputs[pairs_of(examples).first, 0].astype(np.float64))
+        return [{"score": score} for score in chances.tolist()]
 
-    def scores(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Texts) -> dict[str, float]:
-        """``average_precision`` and ``accuracy`` of documents that score at least half, ``mrr@10`` of the documents of
-        each query where queries have several, ``spearman``."""
+    def scores(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Groups) -> dict[str, float]:
+        """``average_precision``, ``accuracy`` of telling documents that score at least half from others, ``mrr@10`` of
+        the documents of each query where queries have several, ``spearman``."""
         from sklearn.metrics import average_precision_score
 
         predicted, gold = outputs[:, 0].astype(np.float64), encoded.row_targets["score"]
@@ -126,51 +128,75 @@ class Rerank(Task):
             "spearman": number_scores(predicted, gold.astype(np.float64))["spearman"],
         }
         by_query: dict[str, list[int]] = defaultdict(list)
-        for row, query in enumerate(examples.texts):
+        for row, query in enumerate(pairs_of(examples).queries):
             by_query[query].append(row)
         places = [_place_of_first(predicted[rows], belongs[rows]) for rows in by_query.values() if belongs[rows].any()]
-        if len(by_query) < len(examples) and places:
+        if len(by_query) < len(predicted) and places:
             scores["mrr@10"] = float(np.mean([1 / place if place <= 10 else 0.0 for place in places]))
         return scores
 
-    def insight(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Texts) -> Insight:
+    def insight(self, outputs: NDArray[np.float32], encoded: Encoded, examples: Groups) -> Insight:
         """Probabilities against labels, and those farthest off."""
+        pairs = pairs_of(examples)
         regression = Regression(encoded.row_targets["score"], expit(outputs[:, 0]))
-        return Insight(regression=regression, mistakes=widest_misses(regression, examples.texts, examples.pairs))
+        return Insight(regression=regression, mistakes=widest_misses(regression, pairs.queries, pairs.documents))
 
-    def examples_of_texts(self, texts: Sequence[Any]) -> Texts:
+    def examples_of_texts(self, texts: Sequence[Any]) -> Groups:
         """Pairs of query and document, or mappings by column name."""
-        return texts_of_inputs(texts)
+        return groups_of_inputs(texts)
 
 
-def pairs_of_groups(groups: Groups) -> Texts:
-    """Every document of each group with its query: label 1 for the first, 0 for the others. Where groups have no
-    others, the documents of some other groups are taken, the same ones every time."""
-    number = len(groups)
+def pairs_of(groups: Groups) -> Pairs:
+    """Every document of each group with its query. Negatives have the label 0.
+
+    Where all pairs belong together, each query is also paired with the documents of some other groups, label 0, the
+    same ones every time; none of them belongs to the query elsewhere. Raises `DataError` for a label that is no number.
+    """
     queries, positives, *negatives = groups.texts
-    if not negatives:
-        answers: dict[str, set[str]] = defaultdict(set)
-        for query, document in zip(queries, positives, strict=True):
-            answers[query].add(document)
-        for turn in range(min(_STRANGERS, number - 1)):
-            order = shuffled(number, 0, turn)
-            strangers = [""] * number
-            for row, other in zip(order.tolist(), np.roll(order, 1).tolist(), strict=True):
-                strangers[row] = positives[other]
-            negatives.append(strangers)
-    else:
-        answers = defaultdict(set)
+    labels = None if groups.labels is None else _numbers(groups)
+    if labels is not None and not negatives and len(labels) and labels.min() == labels.max() > 0:
+        negatives = _strangers(positives)
+    belong: dict[str, set[str]] = defaultdict(set)
+    for query, document in zip(queries, positives, strict=True):
+        belong[query].add(document)
     rows = [
         (row, column, document)
-        for row in range(number)
+        for row, query in enumerate(queries)
         for column, document in enumerate([positives[row], *(one[row] for one in negatives)])
-        if column == 0 or document not in answers[queries[row]]
+        if column == 0 or document not in belong[query]
     ]
-    return Texts(
+    first = [place for place, (_, column, _) in enumerate(rows) if column == 0]
+    numbers = None if labels is None else [0.0 if column else labels[row] for row, column, _ in rows]
+    return Pairs(
         [queries[row] for row, _, _ in rows],
         [document for _, _, document in rows],
-        [int(column == 0) for _, column, _ in rows],
-        where=lambda place: groups.where(rows[place][0]),
+        None if numbers is None else np.array(numbers, dtype=np.float32),
+        np.array(first, dtype=np.int64),
+    )
+
+
+def _strangers(documents: list[str]) -> list[list[str]]:
+    """For each of R documents some others, in `_STRANGERS` columns."""
+    number = len(documents)
+    columns = []
+    for turn in range(min(_STRANGERS, number - 1)):
+        order = shuffled(number, 0, turn)
+        column = [""] * number
+        for row, other in zip(order.tolist(), np.roll(order, 1).tolist(), strict=True):
+            column[row] = documents[other]
+        columns.append(column)
+    return columns
+
+
+def _numbers(groups: Groups) -> NDArray[np.float32]:
+    labels = groups.labels or []
+    numbers = numbers_of(labels)
+    if numbers is not None:
+        return numbers
+    row = next(row for row, label in enumerate(labels) if numbers_of([label]) is None)
+    raise DataError(
+        f"{groups.where(row)}: the label is {labels[row]!r}; give 1 for a document that answers its query and 0 for "
+        "one that does not, or a score"
     )
 
 

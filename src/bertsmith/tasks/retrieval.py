@@ -6,11 +6,13 @@ Enters: vectors, and which documents answer which query. Leaves: scores by name.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
+Number = TypeVar("Number", np.float32, np.float64)
 
 CUTS = (1, 5, 10)  # places of a ranking that recall looks at
 BLOCK = 1024  # queries whose similarities to all documents are held at once
@@ -48,6 +50,13 @@ def top_documents(queries: Floats, documents: Floats, number: int) -> NDArray[np
     number = min(number, products.shape[1])
     order = np.argsort(-products, axis=1, kind="stable")[:, :number]
     return order.astype(np.int64)
+
+
+def unit(vectors: NDArray[Number]) -> NDArray[Number]:
+    """Vectors (M, E) brought to length 1, which makes products of them cosines."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    brought: NDArray[Number] = vectors / np.maximum(lengths, 1e-12)
+    return brought
 
 
 def uniformity(vectors: Floats) -> float:
