@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -20,18 +21,7 @@ def compare(script: str, arguments: list[str], blocks: Mapping[str, int], *, our
 
     blocks: steps in a block of each loop; the script runs a loop when it is called with ``--loop NAME``
     """
-    import bertsmith  # noqa: F401  (sets how long threads spin, which all loops inherit: it speeds up the peers too)
-
-    workers = {
-        loop: subprocess.Popen(
-            [sys.executable, script, "--loop", loop, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        )
-        for loop in blocks
-    }
+    workers = {loop: start(script, arguments, loop) for loop in blocks}
     for loop, worker in workers.items():  # blocks that do not count: caches fill, kernels are made
         for _ in range(4 if loop == ours else 2):
             ask(worker)
@@ -40,9 +30,7 @@ def compare(script: str, arguments: list[str], blocks: Mapping[str, int], *, our
         for loop, worker in workers.items():
             times[loop].append(ask(worker))
     for worker in workers.values():
-        assert worker.stdin is not None
-        worker.stdin.close()
-        worker.wait()
+        stop(worker)
     print(f"{'loop':<10} {'ms a step':>10} {'range':>15} {'ratio':>7} {'range':>13}")
     for loop, taken in times.items():
         ratios = np.array(taken) / np.array(times[ours])
@@ -52,29 +40,66 @@ def compare(script: str, arguments: list[str], blocks: Mapping[str, int], *, our
         )
 
 
-def ask(worker: subprocess.Popen[str]) -> float:
-    """Seconds a step of one more block."""
+def start(script: str, arguments: list[str], loop: str, *, python: str = sys.executable) -> subprocess.Popen[str]:
+    """A loop of a script, in a process that waits to be asked."""
+    import bertsmith  # noqa: F401  (sets how long threads spin, which all loops inherit: it speeds up the peers too)
+
+    return subprocess.Popen(
+        [python, script, "--loop", loop, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )
+
+
+def ask(worker: subprocess.Popen[str]) -> Any:
+    """What one more turn of a loop answers."""
     assert worker.stdin is not None
     assert worker.stdout is not None
     worker.stdin.write("go\n")
     worker.stdin.flush()
-    return float(json.loads(worker.stdout.readline()))
+    return json.loads(worker.stdout.readline())
+
+
+def stop(worker: subprocess.Popen[str]) -> None:
+    """Let a loop end."""
+    assert worker.stdin is not None
+    worker.stdin.close()
+    worker.wait()
+
+
+def answer(make_turn: Callable[[], Callable[[], Any]]) -> None:
+    """Take a turn for each line on standard input, and write what it returns on standard output.
+
+    make_turn: makes the model and all else, and returns what takes a turn
+    """
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print goes to standard error
+    turn = make_turn()
+    for _ in sys.stdin:
+        answers.write(json.dumps(turn()) + "\n")
+        answers.flush()
 
 
 def serve(make_step: Callable[[], Callable[[], None]], steps: int) -> None:
-    """Take blocks of steps of a loop, one for each line on standard input.
+    """Take blocks of steps of a loop, one for each line on standard input, and answer the seconds a step.
 
     make_step: makes the model and all else, and returns what takes a step
     """
     import torch
 
     torch.set_num_threads(os.cpu_count() or 1)
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print goes to standard error
-    step = make_step()
-    for _ in sys.stdin:
-        started = time.perf_counter()
-        for _ in range(steps):
-            step()
-        answers.write(json.dumps((time.perf_counter() - started) / steps) + "\n")
-        answers.flush()
+
+    def make_block() -> Callable[[], float]:
+        step = make_step()
+
+        def block() -> float:
+            started = time.perf_counter()
+            for _ in range(steps):
+                step()
+            return (time.perf_counter() - started) / steps
+
+        return block
+
+    answer(make_block)
