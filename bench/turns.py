@@ -69,17 +69,32 @@ def stop(worker: subprocess.Popen[str]) -> None:
     worker.wait()
 
 
+class Line:
+    """How a loop is asked and answers. What libraries print goes to standard error from its making on."""
+
+    def __init__(self) -> None:
+        self._answers = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)
+
+    def wait(self) -> bool:
+        """Wait for the next turn. False when there is none."""
+        return bool(sys.stdin.readline())
+
+    def tell(self, answer: Any) -> None:
+        """Answer the turn that was taken."""
+        self._answers.write(json.dumps(answer) + "\n")
+        self._answers.flush()
+
+
 def answer(make_turn: Callable[[], Callable[[], Any]]) -> None:
-    """Take a turn for each line on standard input, and write what it returns on standard output.
+    """Take a turn whenever asked, and answer what it returns.
 
     make_turn: makes the model and all else, and returns what takes a turn
     """
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print goes to standard error
+    line = Line()
     turn = make_turn()
-    for _ in sys.stdin:
-        answers.write(json.dumps(turn()) + "\n")
-        answers.flush()
+    while line.wait():
+        line.tell(turn())
 
 
 def serve(make_step: Callable[[], Callable[[], None]], steps: int) -> None:

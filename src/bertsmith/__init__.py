@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 if TYPE_CHECKING:
-    from bertsmith.api import finetune, inspect, load, prepare, pretrain, vocab
+    from bertsmith.api import cluster, embed, finetune, index, inspect, load, prepare, pretrain, search, similar, vocab
     from bertsmith.engine import TaskModel
+    from bertsmith.engine.embedder import Embedder
     from bertsmith.errors import BertsmithError
+    from bertsmith.serving.searcher import Searcher
     from bertsmith.tables import Table
     from bertsmith.text import Tokenizer
 
@@ -28,28 +30,42 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BertsmithError",
+    "Embedder",
+    "Searcher",
     "Table",
     "TaskModel",
     "Tokenizer",
     "__version__",
+    "cluster",
+    "embed",
     "finetune",
+    "index",
     "inspect",
     "load",
     "prepare",
     "pretrain",
+    "search",
+    "similar",
     "vocab",
 ]
 
 _HOMES = {
     "BertsmithError": "bertsmith.errors",
+    "Embedder": "bertsmith.engine.embedder",
+    "Searcher": "bertsmith.serving.searcher",
     "Table": "bertsmith.tables",
     "TaskModel": "bertsmith.engine",
     "Tokenizer": "bertsmith.text",
+    "cluster": "bertsmith.api",
+    "embed": "bertsmith.api",
     "finetune": "bertsmith.api",
+    "index": "bertsmith.api",
     "inspect": "bertsmith.api",
     "load": "bertsmith.api",
     "prepare": "bertsmith.api",
     "pretrain": "bertsmith.api",
+    "search": "bertsmith.api",
+    "similar": "bertsmith.api",
     "vocab": "bertsmith.api",
 }
 

@@ -15,10 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bertsmith.engine import TaskModel
+from bertsmith.engine.embedder import Embedder
 from bertsmith.errors import SettingsError
+from bertsmith.serving.searcher import Searcher
 from bertsmith.settings import from_flat
+from bertsmith.tables import Table
 from bertsmith.tables.memory import Data, path_or_table
 from bertsmith.text import Tokenizer
 
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bertsmith.corpus.shards import Corpus
+    from bertsmith.embedding.index import Hit, Index
+    from bertsmith.embedding.neighbours import Pair
     from bertsmith.engine.language_model import LanguageModel
     from bertsmith.stages.inspect import ModelFacts
     from bertsmith.training.options import PrecisionName
@@ -46,7 +52,7 @@ def finetune(
 
     train, eval: a file, an ``hf://`` address, ``pydocs``, a `Table`, rows as dicts, or a DataFrame of pandas or polars
     out:         folder for the model, its log and its report
-    task:        classify, regress, choose, tag or answer
+    task:        classify, regress, choose, tag, answer, embed or rerank
     quiet:       tell nothing on standard error
     options:     any flag of ``bertsmith finetune`` by its name, ``lr=1e-4, epochs=3, max_length=128``; where a flag
                  takes words parted by commas (``columns``), a list of them is fine, and for ``class_weights`` a dict
@@ -140,6 +146,78 @@ def pretrain(
     return run(from_flat(PretrainSettings, values), console=_console(quiet))
 
 
+def embed(texts: Sequence[str], model: str | os.PathLike[str] = "starter", **options: Any) -> NDArray[np.float32]:
+    """The vectors of texts, (S, E) float32, in their order.
+
+    options: as `Embedder.open` takes them, ``precision="int8", dimensions=64``. Who asks again and again opens an
+             `Embedder` once, and calls its ``embed`` or, for texts without end, ``stream``
+
+    >>> embed(["a text", "another"]).shape                                         # doctest: +SKIP
+    (2, 384)
+    """
+    if isinstance(texts, str):
+        raise SettingsError("embed takes a list of texts; put a single one in a list")
+    return Embedder.open(os.fspath(model), **options).embed(texts)
+
+
+def index(
+    input: Data | Sequence[str] | None, out: str | os.PathLike[str], *, quiet: bool = False, **options: Any
+) -> Index:
+    """Make an index of texts, add to it or delete from it, as ``bertsmith index`` does, and return it.
+
+    input:   a file or ``pydocs``; a list of texts; rows or a DataFrame with a column of texts, and maybe one of ids
+    out:     folder of the index
+    options: any flag of ``bertsmith index`` by its name, ``add=True``, ``delete=["17"]``
+
+    >>> index(["a text", "another"], "idx")                                        # doctest: +SKIP
+    """
+    from bertsmith.stages.index import IndexSettings
+    from bertsmith.stages.index import index as run
+
+    delete = tuple(map(str, options.pop("delete", ())))
+    values = _as_flags(options, out=out) | {"input": None if input is None else _texts(input), "delete": delete}
+    return run(from_flat(IndexSettings, values), console=_console(quiet))
+
+
+def search(
+    index: str | os.PathLike[str], queries: str | Sequence[str], top: int = 10, **options: Any
+) -> list[list[Hit]]:
+    """The texts of an index nearest in meaning to each query, best first.
+
+    options: as `Searcher.open` takes them, ``rerank="runs/judge"``. Who asks again and again opens a `Searcher` once
+
+    >>> [hit.text for hit in search("idx", "how do I compress a file")[0]]         # doctest: +SKIP
+    """
+    if top < 1:
+        raise SettingsError(f"top is {top}; it must be 1 or more")
+    return Searcher.open(os.fspath(index), **options).search([queries] if isinstance(queries, str) else queries, top)
+
+
+def similar(input: Data | Sequence[str], *, quiet: bool = False, **options: Any) -> list[Pair]:
+    """The pairs of texts that are most alike, as numbers of rows from 0, best first.
+
+    input:   as for `index`
+    options: any flag of ``bertsmith similar`` by its name, ``top=20, least=0.9``
+    """
+    from bertsmith.stages.similar import SimilarSettings, most_similar
+
+    settings = from_flat(SimilarSettings, _as_flags(options) | {"input": _texts(input)})
+    return most_similar(settings, _console(quiet))[1]
+
+
+def cluster(input: Data | Sequence[str], *, quiet: bool = False, **options: Any) -> NDArray[np.int64]:
+    """The cluster of each text, from 0, the largest first; -1 for none.
+
+    input:   as for `index`
+    options: any flag of ``bertsmith cluster`` by its name, ``method="kmeans", number=20, report="page.html"``
+    """
+    from bertsmith.stages.cluster import ClusterSettings
+    from bertsmith.stages.cluster import cluster as run
+
+    with redirect_stdout(io.StringIO()):  # the table of the clusters
+        return run(from_flat(ClusterSettings, _as_flags(options) | {"input": _texts(input)}), console=_console(quiet))
+
+
 def load(
     name: str | Path,
     *,
@@ -180,6 +258,13 @@ def _console(quiet: bool) -> Console | None:
 
 def _names(files: TextFiles) -> tuple[str, ...]:
     return tuple(os.fspath(file) for file in ([files] if isinstance(files, str | os.PathLike) else files))
+
+
+def _texts(data: Data | Sequence[str]) -> str | Table:
+    """A path as it is; texts, or rows that hold them, as a table."""
+    if isinstance(data, list | tuple) and data and all(isinstance(one, str) for one in data):
+        return Table("texts in memory", {"text": list(data)})
+    return path_or_table(data, "input")  # type: ignore[arg-type]  # no list of texts any more
 
 
 def _as_flags(options: Mapping[str, Any], **more: Any) -> dict[str, Any]:

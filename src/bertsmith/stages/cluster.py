@@ -26,7 +26,7 @@ from bertsmith.report.words import clip_text
 from bertsmith.stages.answer_lines import check_output
 from bertsmith.stages.embedding_options import EmbedderOptions
 from bertsmith.stages.similar import embedded_rows
-from bertsmith.stages.text_rows import Row, TextColumns
+from bertsmith.stages.text_rows import Row, TextColumns, TextSource, name_of
 
 Method = Literal["communities", "kmeans", "agglomerative"]
 
@@ -38,7 +38,7 @@ _SHOWN = 20  # clusters on a terminal
 class ClusterSettings:
     """Options of `cluster`."""
 
-    input: str
+    input: TextSource
     """File of texts: a text a line, CSV, TSV, JSONL, Parquet, packed or not; or pydocs."""
     model: str = "starter"
     """Folder of a model for sentences, or of any encoder; starter; or a name on the hub."""
@@ -99,7 +99,7 @@ def cluster(settings: ClusterSettings, *, console: Console | None = None) -> NDA
     if settings.report is not None:
         chosen = np.unique(np.linspace(0, len(rows) - 1, min(MAPPED, len(rows))).astype(int))
         places = flat_map(vectors[chosen], seed=settings.seed)
-        title = f"Clusters of {Path(settings.input).name}"
+        title = f"Clusters of {Path(name_of(settings.input)).name}"
         write_cluster_page(settings.report, title, facts, places, labels[chosen], alone=alone)
         console.print(f"open {settings.report} in a browser", highlight=False, markup=False)
     return labels

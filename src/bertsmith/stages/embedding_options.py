@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -36,18 +36,12 @@ class EmbedderOptions:
 
     def open(self, model: str, console: Console, *, normalize: bool | None = None) -> Embedder:
         """The model; what a person should know of it is told. ``normalize``: see `Embedder.open`."""
-        embedder = Embedder.open(
-            model,
-            pooling=self.pooling,
-            normalize=normalize,
-            dimensions=self.dimensions,
-            prompt=self.prompt,
-            max_length=self.max_length,
-            engine=self.engine,
-            precision=self.precision,
-            device=self.device,
-            threads=self.threads,
-        )
-        for line in embedder.news:
-            console.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
+        embedder = Embedder.open(model, normalize=normalize, **asdict(self))
+        tell_news(embedder, console)
         return embedder
+
+
+def tell_news(embedder: Embedder, console: Console) -> None:
+    """What a person should know of a model of vectors."""
+    for line in embedder.news:
+        console.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)

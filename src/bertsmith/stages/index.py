@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from cyclopts import Parameter
@@ -25,10 +25,11 @@ from bertsmith.engine.embedder import Embedder
 from bertsmith.errors import DataError, OutputError, SettingsError, count
 from bertsmith.report.bar import Bar
 from bertsmith.report.words import format_duration, format_number
+from bertsmith.serving.searcher import check_model
 from bertsmith.stages.embed import counted
 from bertsmith.stages.embedding_options import EmbedderOptions
 from bertsmith.stages.opened import tell
-from bertsmith.stages.text_rows import Row, TextColumns
+from bertsmith.stages.text_rows import Row, TextColumns, TextSource
 from bertsmith.tasks.retrieval import unit
 
 Block = tuple[NDArray[np.float32], Sequence[str | None], Sequence[str]]
@@ -40,7 +41,7 @@ class IndexSettings:
 
     out: str
     """Folder of the index."""
-    input: str | None = None
+    input: TextSource | None = None
     """File of texts: a text a line, CSV, TSV, JSONL, Parquet, packed or not; or pydocs. A column id names them."""
     model: str = "starter"
     """Folder of a model for sentences, or of any encoder; starter; or a name on the hub."""
@@ -117,16 +118,6 @@ def manifest_of(embedder: Embedder, settings: IndexSettings) -> Manifest:
     return Manifest(model, embedder.fingerprint, embedder.width)
 
 
-def check_model(index: Index, embedder: Embedder) -> None:
-    """Raise `DataError` where vectors of this model cannot be compared with those of the index."""
-    if embedder.fingerprint != index.manifest.fingerprint:
-        raise DataError(
-            f"{index.folder}: made with another model, or another pooling, cut or prompt, than {embedder.name} (it was "
-            f"{index.manifest.model['name']}, {index.manifest.width} numbers a vector); use that one, or make the "
-            f"index again with --overwrite"
-        )
-
-
 def blocks_of(embedder: Embedder, rows: Iterator[Row], counts: Counter[str]) -> Iterator[Block]:
     """Vectors, ids and texts, chunk by chunk."""
     waiting: list[Row] = []
@@ -156,24 +147,3 @@ def _absolute(model: str) -> str:
     """A folder's name that means the same elsewhere; a hub's name as it is."""
     folder = Path(model).expanduser()
     return str(folder.resolve()) if folder.is_dir() else model
-
-
-def opened_for(index: Index, how: EmbedderOptions, console: Console, *, model: str | None = None) -> Embedder:
-    """The model of an index, or another one that is to be the same, for its queries.
-
-    Raises `DataError` where it is not.
-    """
-    made: dict[str, Any] = index.manifest.model
-    same = EmbedderOptions(
-        pooling=how.pooling or made["pooling"],
-        dimensions=how.dimensions or made["dimensions"],
-        prompt=how.prompt or made["prompt"],
-        max_length=how.max_length or made["max_length"],
-        precision=how.precision,
-        engine=how.engine,
-        device=how.device,
-        threads=how.threads,
-    )
-    embedder = same.open(model or made["name"], console)
-    check_model(index, embedder)
-    return embedder

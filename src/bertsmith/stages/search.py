@@ -7,7 +7,7 @@ best of them, and show them.
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -16,17 +16,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bertsmith.embedding.index import Hit, Index
-from bertsmith.engine.task_model import TaskModel
+from bertsmith.embedding.index import Hit
 from bertsmith.errors import SettingsError
 from bertsmith.files import dump_json
 from bertsmith.report.words import clip_text
-from bertsmith.stages.embedding_options import EmbedderOptions
-from bertsmith.stages.index import opened_for
+from bertsmith.serving.searcher import Searcher
+from bertsmith.stages.embedding_options import EmbedderOptions, tell_news
 from bertsmith.stages.options import Words
-from bertsmith.tasks.retrieval import unit
-
-_CANDIDATES = 5  # times as many texts are reranked as are shown
 
 
 @dataclass(frozen=True)
@@ -55,15 +51,11 @@ class SearchSettings:
 def search(settings: SearchSettings, *, console: Console | None = None) -> list[list[Hit]]:
     """Show the texts nearest to each query, and return them."""
     console = console or Console(stderr=True)
-    index = Index(settings.index)
-    if settings.top > len(index):
-        console.print(f"note: the index has {len(index):,} texts; all of them are ranked", highlight=False)
-    embedder = opened_for(index, settings.how, console, model=settings.model)
-    wanted = settings.top * (_CANDIDATES if settings.rerank else 1)
-    found = index.search(unit(embedder.embed(settings.query)), wanted)
-    if settings.rerank:
-        found = rerank(settings.rerank, settings.query, found, settings.how.device)
-    found = [hits[: settings.top] for hits in found]
+    searcher = Searcher.open(settings.index, model=settings.model, rerank=settings.rerank, **asdict(settings.how))
+    tell_news(searcher.embedder, console)
+    if settings.top > len(searcher.index):
+        console.print(f"note: the index has {len(searcher.index):,} texts; all of them are ranked", highlight=False)
+    found = searcher.search(settings.query, settings.top)
     if settings.json or not sys.stdout.isatty():
         for query, hits in zip(settings.query, found, strict=True):
             print(dump_json({"query": query, "hits": [asdict(hit) for hit in hits]}))
@@ -71,16 +63,6 @@ def search(settings: SearchSettings, *, console: Console | None = None) -> list[
         for query, hits in zip(settings.query, found, strict=True):
             show_hits(query, hits)
     return found
-
-
-def rerank(model: str, queries: tuple[str, ...], found: list[list[Hit]], device: str) -> list[list[Hit]]:
-    """The texts of each query in the order of a cross-encoder's scores."""
-    judge = TaskModel.open(model, device=device)
-    if judge.task.name not in ("rerank", "regress"):
-        raise SettingsError(f"--rerank {model}: a model of the task {judge.task.name!r}; give one of the task rerank")
-    pairs = [(query, hit.text) for query, hits in zip(queries, found, strict=True) for hit in hits]
-    scores = iter([answer["score"] for answer in judge.predict(pairs)])
-    return [sorted((replace(hit, score=next(scores)) for hit in hits), key=lambda hit: -hit.score) for hits in found]
 
 
 def show_hits(query: str, hits: list[Hit]) -> None:

@@ -24,7 +24,7 @@ from bertsmith.files import dump_json
 from bertsmith.report.words import clip_text
 from bertsmith.stages.embedding_options import EmbedderOptions
 from bertsmith.stages.opened import tell
-from bertsmith.stages.text_rows import Row, TextColumns
+from bertsmith.stages.text_rows import Row, TextColumns, TextSource, name_of
 from bertsmith.tasks.retrieval import unit
 
 
@@ -32,7 +32,7 @@ from bertsmith.tasks.retrieval import unit
 class SimilarSettings:
     """Options of `similar`."""
 
-    input: str
+    input: TextSource
     """File of texts: a text a line, CSV, TSV, JSONL, Parquet, packed or not; or pydocs."""
     model: str = "starter"
     """Folder of a model for sentences, or of any encoder; starter; or a name on the hub."""
@@ -52,11 +52,7 @@ class SimilarSettings:
 
 def similar(settings: SimilarSettings, *, console: Console | None = None) -> list[Pair]:
     """Show the most similar pairs of texts, and return them as numbers of rows, from 0."""
-    console = console or Console(stderr=True)
-    rows, vectors = embedded_rows(settings.input, settings.file, settings.how, settings.model, console)
-    if len(rows) < 2:
-        raise DataError(f"{settings.input}: one text alone; give two or more to compare")
-    pairs = nearest_pairs(vectors, settings.top, least=settings.least)
+    rows, pairs = most_similar(settings, console)
     if settings.json or not sys.stdout.isatty():
         for pair in pairs:
             told = {"cosine": pair.cosine, "rows": [pair.first + 1, pair.second + 1]}
@@ -70,12 +66,21 @@ def similar(settings: SimilarSettings, *, console: Console | None = None) -> lis
     return pairs
 
 
+def most_similar(settings: SimilarSettings, console: Console | None) -> tuple[list[Row], list[Pair]]:
+    """All rows, and the nearest pairs of them, best first."""
+    console = console or Console(stderr=True)
+    rows, vectors = embedded_rows(settings.input, settings.file, settings.how, settings.model, console)
+    if len(rows) < 2:
+        raise DataError(f"{name_of(settings.input)}: one text alone; give two or more to compare")
+    return rows, nearest_pairs(vectors, settings.top, least=settings.least)
+
+
 def embedded_rows(
-    path: str, file: TextColumns, how: EmbedderOptions, model: str, console: Console
+    source: TextSource, file: TextColumns, how: EmbedderOptions, model: str, console: Console
 ) -> tuple[list[Row], NDArray[np.float32]]:
-    """All rows of a file with their vectors of length 1, (S, E); what is odd about them is told."""
+    """All rows of a file or table with their vectors of length 1, (S, E); what is odd about them is told."""
     counts: Counter[str] = Counter()
-    rows = list(file.rows(path, counts))
+    rows = list(file.rows(source, counts))
     vectors = unit(how.open(model, console).embed([row.text for row in rows]))
     tell(+counts, console)
     return rows, vectors

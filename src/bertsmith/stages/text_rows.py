@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from bertsmith.corpus.lines import TextFile
 from bertsmith.errors import DataError
@@ -30,6 +32,9 @@ _LINES_OF_JSON = (".jsonl", ".ndjson")
 _ID_COLUMNS = ("id", "_id")
 
 
+TextSource = Annotated[str | Table, Parameter(accepts_keys=False, n_tokens=1, metavar="FILE")]  # an option's type
+
+
 @dataclass(frozen=True)
 class TextColumns:
     """Where the texts of a table stand."""
@@ -39,9 +44,9 @@ class TextColumns:
     columns: str | None = None
     """Names of the columns of a file without a header: id,text (_ leaves one out, a last ... the rest)."""
 
-    def rows(self, path: str, counts: Counter[str]) -> Iterator[Row]:
-        """The rows of a file, as `stream_rows` reads them."""
-        return stream_rows(path, columns=ColumnOptions(self.columns).names, text=self.text, counts=counts)
+    def rows(self, source: str | Table, counts: Counter[str]) -> Iterator[Row]:
+        """The rows of a file or a table, as `stream_rows` reads them."""
+        return stream_rows(source, columns=ColumnOptions(self.columns).names, text=self.text, counts=counts)
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,15 @@ class Row:
     id: Any = None
 
 
-def stream_rows(path: str, *, columns: list[str] | None, text: str | None, counts: Counter[str]) -> Iterator[Row]:
-    """The rows of a file.
+def name_of(source: str | Table) -> str:
+    """What messages call a file or a table."""
+    return source if isinstance(source, str) else source.path
+
+
+def stream_rows(
+    source: str | Table, *, columns: list[str] | None, text: str | None, counts: Counter[str]
+) -> Iterator[Row]:
+    """The rows of a file, or of a table that is in memory.
 
     columns: names for a table without a header
     text:    the column of the text, if it has no usual name
@@ -61,10 +73,12 @@ def stream_rows(path: str, *, columns: list[str] | None, text: str | None, count
 
     Raises `DataError` for a file that is missing, empty or damaged, and for a row without a text.
     """
-    suffix = format_suffix(path)
-    if suffix in _TABLES or columns is not None or path in SOURCES:
-        return _rows_of_table(read_texts(path, columns=columns, sources=SOURCES), text)
-    place = fetch(path) if path.startswith(HUB) else path
+    if isinstance(source, Table):
+        return _rows_of_table(source, text)
+    suffix = format_suffix(source)
+    if suffix in _TABLES or columns is not None or source in SOURCES:
+        return _rows_of_table(read_texts(source, columns=columns, sources=SOURCES), text)
+    place = fetch(source) if source.startswith(HUB) else source
     if suffix in _LINES_OF_JSON:
         return _rows_of_objects(place, text, counts)
     return _rows_of_lines(place, counts)

@@ -27,7 +27,7 @@ from bertsmith.stages.embedding_options import EmbedderOptions
 from bertsmith.stages.opened import tell
 from bertsmith.stages.options import ColumnOptions
 from bertsmith.stages.splits import open_table
-from bertsmith.stages.text_rows import stream_rows
+from bertsmith.stages.text_rows import TextSource, name_of, stream_rows
 
 _LARGEST = 50  # directions whose variance is told
 
@@ -36,7 +36,7 @@ _LARGEST = 50  # directions whose variance is told
 class WhitenSettings:
     """Options of `whiten`."""
 
-    input: str
+    input: TextSource
     """File of texts to fit it to, some thousands without labels: lines, CSV, TSV, JSONL, Parquet; or pydocs."""
     model: str = "starter"
     """Folder of a model for sentences, or of any encoder; starter; or a name on the hub."""
@@ -82,8 +82,8 @@ def whiten(settings: WhitenSettings, *, console: Console | None = None) -> dict[
         )
     if len(texts) <= plain.width:
         raise DataError(
-            f"{settings.input}: {len(texts):,} texts for vectors of {plain.width}; a whitening needs many more, some "
-            "thousands"
+            f"{name_of(settings.input)}: {len(texts):,} texts for vectors of {plain.width}; a whitening needs many "
+            "more, some thousands"
         )
     tell(+counts, console)
     vectors = plain.embed(texts)

@@ -1,0 +1,1 @@
+"""Files -> answers, for callers that ask again and again: everything is opened once."""
