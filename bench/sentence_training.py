@@ -56,13 +56,14 @@ def our_step(pairs: list[tuple[str, str]]) -> Callable[[], None]:
     """What `fit` takes its steps with, ready to take them."""
     from bertsmith.engine import TaskModel
     from bertsmith.stages.trained import plan_of, task_loss
+    from bertsmith.tables import Table
     from bertsmith.tasks.embed import Embed
-    from bertsmith.tasks.groups import Groups
+    from bertsmith.tasks.task import Columns
     from bertsmith.training import FitOptions
     from bertsmith.training.memory import keep_freed_memory
     from bertsmith.training.step import Stepper
 
-    examples = Groups([list(texts) for texts in zip(*pairs, strict=True)], None)
+    examples = Embed.read(Table.from_rows([{"anchor": one, "positive": other} for one, other in pairs]), Columns())
     model = TaskModel.start("starter", Embed.learn(examples, loss="contrastive"), max_length=256, seed=0)
     options = FitOptions(lr=RATE, epochs=4, batch_size=PAIRS)
     rows = model.task.encode(examples, model.tokenizer, model.max_length)
