@@ -7,6 +7,7 @@ one that belongs to none. k-means and agglomerative clustering are scikit-learn'
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 
@@ -26,10 +27,13 @@ _BLOCK = 1024
 def k_means(vectors: Vectors, number: int, *, seed: int = 0) -> Labels:
     """``number`` clusters around means. Raises `SettingsError` for more clusters than vectors."""
     from sklearn.cluster import KMeans, MiniBatchKMeans
+    from sklearn.exceptions import ConvergenceWarning
 
     _check_number(number, len(vectors))
     kind = KMeans if len(vectors) <= 50_000 else MiniBatchKMeans
-    found = kind(number, n_init=3, random_state=seed).fit_predict(vectors)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of fewer different vectors than clusters, as is seen
+        found = kind(number, n_init=3, random_state=seed).fit_predict(vectors)
     return by_size(found)
 
 

@@ -176,6 +176,6 @@ class Index:
     def _load(self, name: str) -> NDArray[Any]:
         try:
             loaded: NDArray[Any] = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise damaged(self.folder / name, str(error)) from None
         return loaded

@@ -74,9 +74,13 @@ def read_manifest(folder: Path) -> Manifest:
         raise DataError(f"{path}: of another version of bertsmith; make the index again")
     try:
         manifest = Manifest(**values)
+        if not isinstance(manifest.model["name"], str):
+            raise TypeError("no name of a model")
+        deleted = None if manifest.deleted is None else str(manifest.deleted)
         graph = None if manifest.graph is None else (str(manifest.graph[0]), int(manifest.graph[1]))
-        return replace(manifest, parts=[(str(name), int(rows)) for name, rows in manifest.parts], graph=graph)
-    except (TypeError, ValueError, IndexError) as error:
+        parts = [(str(name), int(rows)) for name, rows in manifest.parts]
+        return replace(manifest, parts=parts, deleted=deleted, graph=graph)
+    except (TypeError, ValueError, LookupError) as error:
         raise damaged(path, str(error)) from None
 
 

@@ -45,10 +45,12 @@ class IndexWriter:
         self._ids = {} if self.earlier is None else self.earlier.rows_by_id()
         self._deleted: set[int] = set() if self.earlier is None else set(self.earlier.deleted.tolist())
         self.replaced = 0
+        self._number = 0  # of the last text without an id
 
     def add(self, blocks: Iterable[tuple[NDArray[np.float32], Sequence[str | None], Sequence[str]]]) -> int:
-        """Add texts, as blocks of vectors (n, E), ids and texts come. A text without an id gets its row's number; one
-        with an id that is there already takes the place of the earlier text. Returns how many were added.
+        """Add texts, as blocks of vectors (n, E), ids and texts come. A text without an id gets its row's number, or
+        the first one behind it that no text has; one with an id that is there already takes the place of the earlier
+        text. Returns how many were added.
 
         Raises `DataError` for an id that comes twice among them.
         """
@@ -63,17 +65,25 @@ class IndexWriter:
                 pyarrow.ipc.new_file(sink, SCHEMA) as texts_file,
             ):
                 for vectors, given, texts in blocks:
-                    ids = [str(row + place) if one is None else one for place, one in enumerate(given)]
-                    for one in ids:
-                        self._take_place(one, row, start)
+                    ids = []
+                    for one in given:
+                        ids.append(self._free_number(row) if one is None else _encodable(one))
+                        self._take_place(ids[-1], row, start)
                         row += 1
                     file.write(vectors)
-                    texts_file.write_batch(pyarrow.record_batch([ids, _encodable(texts)], schema=SCHEMA))
+                    batch = pyarrow.record_batch([ids, [_encodable(text) for text in texts]], schema=SCHEMA)
+                    texts_file.write_batch(batch)
         except OSError as error:
             raise output_error(self.folder, error.errno) from error
         if row > start:
             self.manifest = replace(self.manifest, parts=[*self.manifest.parts, (name, row - start)])
         return row - start
+
+    def _free_number(self, row: int) -> str:
+        self._number = max(self._number, row)
+        while str(self._number) in self._ids:
+            self._number += 1
+        return str(self._number)
 
     def _take_place(self, one: str, row: int, start: int) -> None:
         earlier = self._ids.get(one)
@@ -129,6 +139,6 @@ def _save_array(path: Path, array: NDArray[np.int64]) -> None:
     write_bytes(path, held.getvalue())
 
 
-def _encodable(texts: Sequence[str]) -> list[str]:
-    """Texts that UTF-8 can hold: a lone surrogate becomes a question mark."""
-    return [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+def _encodable(text: str) -> str:
+    """A text that UTF-8 can hold: a lone surrogate becomes a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")

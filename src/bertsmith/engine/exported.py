@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 
+from bertsmith.checkpoint import writing_folder
 from bertsmith.engine.quantizing import Quantized
 from bertsmith.errors import CheckpointError
-from bertsmith.files import read_json, write_json
+from bertsmith.files import output_error, read_json, write_json
 
 INT8 = "openvino-int8"
 
@@ -30,21 +31,26 @@ def checksum_of(model: torch.nn.Module) -> str:
 
 
 def save_int8(folder: Path, quantized: Quantized, model: torch.nn.Module, facts: Mapping[str, Any]) -> None:
-    """Write a graph into ``folder``, and what it cost. ``facts``: more for the record."""
+    """Write a graph into ``folder``, and what it cost, all of it or nothing. ``facts``: more for the record.
+
+    Raises `OutputError` when the place is full or not writable.
+    """
     import openvino
 
-    openvino.save_model(quantized.graph, folder / f"{INT8}.xml", compress_to_fp16=False)
-    write_json(
-        folder / f"{INT8}.json",
-        {
-            "weights": checksum_of(model),
-            "before": quantized.before,
-            "after": quantized.after,
-            "kept_in_higher_precision": list(quantized.kept),
-            "products": quantized.total,
-            **facts,
-        },
-    )
+    record = {
+        "weights": checksum_of(model),
+        "before": quantized.before,
+        "after": quantized.after,
+        "kept_in_higher_precision": list(quantized.kept),
+        "products": quantized.total,
+        **facts,
+    }
+    with writing_folder(folder) as staging:
+        try:
+            openvino.save_model(quantized.graph, staging / f"{INT8}.xml", compress_to_fp16=False)
+        except RuntimeError as error:  # which does not say why
+            raise output_error(folder, None) from error
+        write_json(staging / f"{INT8}.json", record)
 
 
 def load_int8(folder: Path, model: torch.nn.Module) -> Any | None:

@@ -115,6 +115,7 @@ class TaskModel:
         precision: PrecisionName = "auto",
         pass_tokens: int = FitOptions.pass_tokens,
         new_pooler: bool = False,
+        dropout: float | None = None,
     ) -> TaskModel:
         """A published encoder with a new head for ``task``, to be trained. ``differences`` say what is new.
 
@@ -124,6 +125,7 @@ class TaskModel:
         pass_tokens: most tokens computed at once
         new_pooler:  leave the checkpoint's pooler out (Zhang et al. 2021, "Revisiting few-sample BERT fine-tuning",
                      section 5, who start more of the top anew)
+        dropout:     of the encoder, in place of what its configuration says
 
         Raises `CheckpointError` as `open` does, `SettingsError` for a ``max_length`` beyond the encoder's positions.
         """
@@ -132,6 +134,9 @@ class TaskModel:
         if new_pooler:
             kept = {name: one for name, one in checkpoint.weights.items() if not name.startswith("bert.pooler.")}
             checkpoint = dataclasses.replace(checkpoint, weights=kept)
+        if dropout is not None:
+            rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+            checkpoint = dataclasses.replace(checkpoint, config={**checkpoint.config, **rates})
         built = cls._build(
             checkpoint,
             task,

@@ -10,14 +10,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
 
 from bertsmith.embedding.vector_file import VectorFile
-from bertsmith.engine.embedder import CHUNK_TEXTS, Embedded, Embedder
+from bertsmith.engine.embedder import Embedded, Embedder, chunks_of
 from bertsmith.errors import SettingsError, count
 from bertsmith.files import dump_json
 from bertsmith.report.bar import Bar
@@ -80,7 +80,7 @@ def embed(settings: EmbedSettings, *, console: Console | None = None) -> dict[st
     counts: Counter[str] = Counter()
     texts = texts_of(settings, counts)
     embedder = settings.how.open(settings.model, console)
-    first = list(islice(texts, CHUNK_TEXTS))
+    first = next(chunks_of(texts), [])
     embedder.prepare(first)
     texts = chain(first, texts)
     speed = Speed()

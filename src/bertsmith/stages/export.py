@@ -24,7 +24,7 @@ from bertsmith.engine.exported import INT8, save_int8
 from bertsmith.engine.quantizing import Quantized, quantize
 from bertsmith.engine.task_model import TaskModel
 from bertsmith.engine.torch_engine import TorchEngine
-from bertsmith.errors import CheckpointError, SettingsError, count
+from bertsmith.errors import CheckpointError, SettingsError, count, nearest
 from bertsmith.files import write_bytes
 from bertsmith.report.words import format_score, name_score
 from bertsmith.stages.options import ColumnOptions
@@ -80,6 +80,13 @@ def export(settings: ExportSettings, *, console: Console | None = None) -> Path:
     return export_int8(model, folder, settings, console)
 
 
+def check_installed(option: str, extra: str, libraries: tuple[str, ...]) -> None:
+    """Raise `SettingsError` where libraries that an option needs are not installed."""
+    missing = [name for name in libraries if find_spec(name) is None]
+    if missing:
+        raise SettingsError(f"{option} needs {' and '.join(missing)}; pip install 'bertsmith[{extra}]'")
+
+
 def save_beside(model: TaskModel, folder: Path, settings: ExportSettings) -> None:
     """Write the model itself where the export goes to a folder of its own."""
     if settings.out is not None:
@@ -91,9 +98,7 @@ def export_onnx(model: TaskModel, folder: Path, settings: ExportSettings, consol
 
     Raises `SettingsError` where the libraries for it are not installed.
     """
-    missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
-    if missing:
-        raise SettingsError(f"--to onnx needs {' and '.join(missing)}; pip install 'bertsmith[onnx]'")
+    check_installed("--to onnx", "onnx", ("onnx", "onnxruntime"))
     graph = to_onnx(model.model)
     difference = compare_with_onnx(model, graph)
     if difference > _CLOSE:
@@ -131,12 +136,20 @@ def compare_with_onnx(model: TaskModel, graph: bytes) -> float:
 
 
 def export_int8(model: TaskModel, folder: Path, settings: ExportSettings, console: Console) -> Path:
-    """Write the graph in int8 beside the model, as near to the limit as it goes, and tell what it gained."""
+    """Write the graph in int8 beside the model, as near to the limit as it goes, and tell what it gained.
+
+    Raises `SettingsError` where the libraries for it are not installed, and for a metric that the task does not have.
+    """
     assert settings.data is not None
+    check_installed("--to openvino", "fast", ("openvino", "nncf"))
     table = open_table(settings.data, settings.columns, lines=model.task.takes_lines)
     examples, encoded = model.read(table, settings.columns.parts)
     plain = TorchEngine(model.model, model.precision)
-    metric = settings.metric or model.task.metric_among(_scores(model, plain, encoded, examples))
+    scores = _scores(model, plain, encoded, examples)
+    metric = settings.metric or model.task.metric_among(scores)
+    if metric not in scores:
+        hint = nearest(metric, set(scores))
+        raise SettingsError(f"--metric {metric!r} is no score of the task {model.task.name!r}; {hint}")
     sign = -1 if metric in LESS_IS_BETTER else 1
 
     def score(graph: Any) -> float:

@@ -36,6 +36,8 @@ class FinetuneSettings:
     """Most tokens of a sequence; 256, for answer 384, or as many as the encoder reads, unless given."""
     new_pooler: bool = False
     """Start the layer between [CLS] and the head anew: what next sentences taught it is in the way of some tasks."""
+    dropout: float | None = None
+    """Dropout of the encoder, in place of what its config.json says; SimCSE needs some."""
     metric: str | None = None
     """The score that --keep-best and --patience look at, if not the task's own."""
     refit: bool = False
@@ -56,6 +58,8 @@ class FinetuneSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.validation < 1:
             raise SettingsError(f"--validation is {self.validation:g}; it must be 0 or more and under 1")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise SettingsError(f"--dropout is {self.dropout:g}; it must be 0 or more and under 1")
         if self.resume and self.overwrite:
             raise SettingsError("--resume and --overwrite contradict each other; give one of them")
         if self.eval is None and self.validation == 0:

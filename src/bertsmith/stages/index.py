@@ -68,13 +68,9 @@ def index(settings: IndexSettings, *, console: Console | None = None) -> Index:
     console = console or Console(stderr=True)
     folder = Path(settings.out)
     began = time.monotonic()
-    exists = holds_index(folder)
-    if exists and settings.input is not None and not (settings.add or settings.overwrite):
-        raise OutputError(f"{folder}: holds an index; give --add to add to it, or --overwrite to replace it")
-    if not exists and (settings.add or settings.delete):
-        raise DataError(f"{folder}: holds no index to change; make one first, without --add and --delete")
     counts: Counter[str] = Counter()
     with hold_folder(folder):
+        check_folder(folder, settings)
         if settings.input is None:
             writer = IndexWriter(folder, Index(folder).manifest)
             deleted, added = writer.delete(settings.delete), 0
@@ -103,6 +99,15 @@ def index(settings: IndexSettings, *, console: Console | None = None) -> Index:
         soft_wrap=True,
     )
     return made
+
+
+def check_folder(folder: Path, settings: IndexSettings) -> None:
+    """Raise `OutputError` for an index that would be replaced unasked, `DataError` where there is none to change."""
+    exists = holds_index(folder)
+    if exists and settings.input is not None and not (settings.add or settings.overwrite):
+        raise OutputError(f"{folder}: holds an index; give --add to add to it, or --overwrite to replace it")
+    if not exists and (settings.add or settings.delete):
+        raise DataError(f"{folder}: holds no index to change; make one first, without --add and --delete")
 
 
 def manifest_of(embedder: Embedder, settings: IndexSettings) -> Manifest:

@@ -22,6 +22,7 @@ from bertsmith.stages.splits import (
 )
 from bertsmith.tables.checks import Finding
 from bertsmith.tasks import task_named
+from bertsmith.tasks.embed import Embed
 
 
 @dataclass
@@ -65,10 +66,10 @@ def prepare(settings: FinetuneSettings) -> Prepared:
 
 def start_model(settings: FinetuneSettings, splits: Splits) -> TaskModel:
     """The encoder with a new head, as it is before training. Raises `SettingsError` for a new pooler of a task that has
-    none."""
+    none, and for SimCSE without dropout."""
     if settings.new_pooler and splits.task.head not in ("sequence", "choice"):
         raise SettingsError(f"--new-pooler: the task {splits.task.name!r} has no pooler; leave it out")
-    return TaskModel.start(
+    model = TaskModel.start(
         settings.model,
         splits.task,
         max_length=settings.max_length,
@@ -77,7 +78,18 @@ def start_model(settings: FinetuneSettings, splits: Splits) -> TaskModel:
         precision=settings.fit.precision,
         pass_tokens=settings.fit.pass_tokens,
         new_pooler=settings.new_pooler,
+        dropout=settings.dropout,
     )
+    if (
+        isinstance(model.task, Embed)
+        and model.task.objective == "simcse"
+        and not model.model.config.hidden_dropout_prob
+    ):
+        raise SettingsError(
+            f"--loss simcse compares a text with itself under other dropout, and {settings.model} has none; give "
+            "--dropout 0.1"
+        )
+    return model
 
 
 def check_metric(metric: str | None, model: TaskModel, splits: Splits, encoded: EncodedSplits) -> None:

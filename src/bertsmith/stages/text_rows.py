@@ -25,7 +25,7 @@ from bertsmith.tasks.texts import PAIR_COLUMNS, SINGLE_COLUMNS, texts_of_column
 from bertsmith.text.pydocs import SOURCES
 
 LONGEST_LINE = 1 << 20  # characters of a line that are read; no model reads so many
-BLANK = "line without text, which keeps its row"
+BLANK = "line without text, kept as a row"
 CUT_LINE = "line of which only the beginning is read"
 _TABLES = (".csv", ".tsv", ".tab", ".parquet", ".pq", ".json")
 _LINES_OF_JSON = (".jsonl", ".ndjson")

@@ -56,6 +56,8 @@ class WhitenSettings:
     def __post_init__(self) -> None:
         if self.keep < 0:
             raise SettingsError(f"--keep is {self.keep}; it must be 0 or more")
+        if self.how.dimensions:
+            raise SettingsError("--dimensions: a whitening chooses its own; give --keep for the number of them")
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ def whiten(settings: WhitenSettings, *, console: Console | None = None) -> dict[
     tell(+counts, console)
     vectors = plain.embed(texts)
     whitening = fit_whitening(vectors, settings.keep)
+    if not len(whitening.weight):
+        raise DataError(f"{name_of(settings.input)}: all texts have the same vector; give different ones")
     whitened = with_linear_map(plain.model, whitening.weight, whitening.bias)
     found = {
         "before": Compared(geometry(vectors), scores_of(plain.model, settings)),
