@@ -55,7 +55,7 @@ class Bar:
                 expand=True,
                 transient=False,
             )
-            self._task = self._bar.add_task(name, total=1.0, facts="")
+            self._task = self._bar.add_task(name, total=None, facts="")  # without a total, it moves
 
     def __enter__(self) -> Self:
         self._begin = self._shown = self._clock()
@@ -83,10 +83,10 @@ class Bar:
         if self._bar:
             room = self.console.width - len(f"{self._name}  ") - _NARROWEST_BAR
             fitting = self._fit(facts, room)
-            if done is None:  # rich lets a bar without a total pulse, and takes None itself for "as it was"
-                self._bar.reset(self._task, start=True, total=None, facts=fitting)
+            if done is None:
+                self._bar.update(self._task, facts=fitting)
             else:
-                self._bar.update(self._task, completed=done, facts=fitting)
+                self._bar.update(self._task, total=1.0, completed=done, facts=fitting)
         elif now - self._shown >= self._every or (done or 0) >= 1:
             self._shown = now
             self.console.print("  ".join(facts.values()), highlight=False, markup=False, soft_wrap=True)

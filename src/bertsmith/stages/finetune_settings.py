@@ -24,6 +24,8 @@ class FinetuneSettings:
     """File to train on: CSV, TSV, JSONL, Parquet, CoNLL columns, SQuAD JSON, any of them hf://; or pydocs."""
     out: str
     """Folder for the model, its log and its report."""
+    also: Annotated[tuple[str, ...], Parameter(negative=(), metavar="[LOSS:]FILE")] = ()
+    """embed: a further file to train on, as its columns suggest or with the loss before its name; again for more."""
     task: str = "classify"
     """What to train: classify, regress, choose, tag, answer, embed or rerank."""
     model: str = "starter"
@@ -60,6 +62,8 @@ class FinetuneSettings:
             raise SettingsError(f"--validation is {self.validation:g}; it must be 0 or more and under 1")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise SettingsError(f"--dropout is {self.dropout:g}; it must be 0 or more and under 1")
+        if self.also:
+            self._check_also()
         if self.resume and self.overwrite:
             raise SettingsError("--resume and --overwrite contradict each other; give one of them")
         if self.eval is None and self.validation == 0:
@@ -73,3 +77,10 @@ class FinetuneSettings:
                     raise SettingsError(f"{flag} needs scores to look at; give --eval, or a --validation over 0")
         if not self.fit.has_stop:
             object.__setattr__(self, "fit", dataclasses.replace(self.fit, epochs=DEFAULT_EPOCHS))
+
+    def _check_also(self) -> None:
+        if self.task != "embed":
+            raise SettingsError(f"--also: the task {self.task!r} trains on one file; leave it out")
+        for flag, given in (("--refit", self.refit), ("--dry-run", self.dry_run)):
+            if given:
+                raise SettingsError(f"{flag} knows one file to train on; leave out --also, or it")

@@ -136,7 +136,7 @@ def write_outcome(outcome: Outcome, prepared: Prepared, folder: RunFolder) -> No
             examples=progress.rows,
             tokens=progress.tokens,
             steps=progress.step,
-            epochs=progress.rows / max(1, len(prepared.encoded.train)),
+            epochs=progress.rows / max(1, prepared.num_rows),
             device=str(model.precision.device),
             precision=model.precision.name,
             parameters=model.num_parameters,

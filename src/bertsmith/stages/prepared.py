@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from rich.console import Console
 
 from bertsmith.engine import TaskModel
-from bertsmith.errors import SettingsError, nearest
+from bertsmith.errors import SettingsError, count, nearest
 from bertsmith.report.record import Split
 from bertsmith.report.terminal import tabulate_splits
 from bertsmith.stages.finetune_settings import FinetuneSettings
+from bertsmith.stages.further import Further, encode_further, read_further
 from bertsmith.stages.splits import (
     EncodedSplits,
     Splits,
@@ -31,6 +32,7 @@ class Prepared:
 
     described: the splits as tables and report show them
     findings:  what the data checks found
+    further:   other files to train on
     """
 
     model: TaskModel
@@ -38,6 +40,12 @@ class Prepared:
     encoded: EncodedSplits
     described: list[Split]
     findings: list[Finding]
+    further: list[Further] = field(default_factory=list)
+
+    @property
+    def num_rows(self) -> int:
+        """Rows to train on, of all files."""
+        return len(self.encoded.train) + sum(len(file.examples) for file in self.further)
 
 
 def prepare(settings: FinetuneSettings) -> Prepared:
@@ -52,6 +60,11 @@ def prepare(settings: FinetuneSettings) -> Prepared:
         validation=settings.validation,
         seed=settings.fit.seed,
     )
+    further: list[Further] = []
+    if isinstance(splits.task, Embed):
+        further = read_further(settings.also, settings.columns, splits.task)
+        classes = next((file.task.labels for file in further if file.task.labels), ())
+        splits = replace(splits, task=replace(splits.task, labels=splits.task.labels or classes))
     model = start_model(settings, splits)
     encoded = encode_splits(splits, model.tokenizer, model.max_length)
     check_metric(settings.metric, model, splits, encoded)
@@ -61,6 +74,7 @@ def prepare(settings: FinetuneSettings) -> Prepared:
         encoded,
         describe_splits(splits, encoded),
         check_splits(splits, encoded, model.max_length, settings.fit.pass_tokens),
+        encode_further(further, model) if further else [],
     )
 
 
@@ -111,6 +125,9 @@ def check_metric(metric: str | None, model: TaskModel, splits: Splits, encoded: 
 def show_data(prepared: Prepared, console: Console) -> None:
     """Tell what the data is, what was found in it, and what of the model is new."""
     console.print(tabulate_splits(prepared.described))
+    for file in prepared.further:
+        told = f"also {file.source}: {count(len(file.examples), 'row')}, loss {file.task.objective}"
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
     for finding in prepared.findings:
         console.print(f"{finding.level}: {finding.message}", highlight=False, markup=False)
     model = prepared.model

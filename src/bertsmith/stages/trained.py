@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,14 @@ from bertsmith.model import Batch
 from bertsmith.model.heads import EncoderModel
 from bertsmith.settings import to_flat
 from bertsmith.stages.finetune_settings import FinetuneSettings
+from bertsmith.stages.further import Further, loss_by_source
 from bertsmith.stages.phase import Phase, run_phase
 from bertsmith.stages.prepared import Prepared, start_model
 from bertsmith.stages.run_folder import RunFolder
 from bertsmith.tasks import Encoded, Task
 from bertsmith.tasks.metrics import LESS_IS_BETTER
-from bertsmith.training import BatchPlan, Evaluation, FitOptions, FitResult, Loss, LossFunction
+from bertsmith.training import BatchPlan, Evaluation, FitOptions, FitResult, Loss, LossFunction, Plan
+from bertsmith.training.mixture import Mixture
 
 WHOLE = 1 << 40  # tokens: more than any batch has
 
@@ -33,11 +35,10 @@ def train(prepared: Prepared, settings: FinetuneSettings, folder: RunFolder, con
     phase = Phase(
         "state",
         model.model,
-        plan_of(model.task, rows, settings.fit),
-        task_loss(model.task),
+        *plan_and_loss(prepared, settings.fit),
         settings.fit,
         model.precision,
-        identify(settings, rows, prepared.encoded.evaluation),
+        identify(settings, rows, prepared.encoded.evaluation, prepared.further),
         evaluate=evaluator(prepared, settings),
         logged=True,
         followed=settings.refit,
@@ -71,6 +72,17 @@ def plan_of(task: Task, rows: Encoded, options: FitOptions) -> BatchPlan:
     return BatchPlan(rows, options_of(task, options))
 
 
+def plan_and_loss(prepared: Prepared, options: FitOptions) -> tuple[Plan, LossFunction]:
+    """The batches of all files, and what each costs."""
+    task = prepared.model.task
+    plan, loss = plan_of(task, prepared.encoded.train, options), task_loss(task)
+    if not prepared.further:
+        return plan, loss
+    others = [(file.task, file.encoded) for file in prepared.further if file.encoded is not None]
+    plans = [plan, *(plan_of(other, encoded, options) for other, encoded in others)]
+    return Mixture(plans, options.seed), loss_by_source([loss, *(task_loss(other) for other, _ in others)])
+
+
 def options_of(task: Task, options: FitOptions) -> FitOptions:
     """The options; a batch in one pass, whatever memory that takes, where the task's loss compares its rows."""
     return dataclasses.replace(options, pass_tokens=WHOLE) if task.whole_batches else options
@@ -99,7 +111,9 @@ def evaluator(prepared: Prepared, settings: FinetuneSettings) -> Callable[[], Ev
     return evaluate
 
 
-def identify(settings: FinetuneSettings, rows: Encoded, evaluation: Encoded | None) -> dict[str, Any]:
+def identify(
+    settings: FinetuneSettings, rows: Encoded, evaluation: Encoded | None, further: Sequence[Further] = ()
+) -> dict[str, Any]:
     """What must be the same for a resumed run to end as the unbroken one: the options, and the data as tokens.
 
     The data to evaluate on is part of it: scores decide which weights are kept, and when training stops.
@@ -109,6 +123,7 @@ def identify(settings: FinetuneSettings, rows: Encoded, evaluation: Encoded | No
         **values,
         "the training data": _checksum(rows),
         "the evaluation data": None if evaluation is None else _checksum(evaluation),
+        **({"the further data": [_checksum(file.encoded) for file in further if file.encoded]} if further else {}),
     }
 
 
