@@ -11,9 +11,10 @@ import torch
 from rich.console import Console
 
 from bertsmith.checkpoint import describe_head, save_checkpoint, to_published
+from bertsmith.embedding.index import Index
 from bertsmith.errors import CheckpointError, OutputError
 from bertsmith.model import BertConfig, BertModel
-from bertsmith.stages.quickstart import QUESTIONS, ask, holds_quickstart, quickstart
+from bertsmith.stages.quickstart import QUESTIONS, SEARCHED, ask, holds_quickstart, quickstart
 from bertsmith.stages.quickstart_settings import QuickstartSettings
 from bertsmith.stages.run_folder import RunFolder
 from bertsmith.text import Tokenizer
@@ -55,6 +56,9 @@ def test_the_whole_way(small_encoder: Path, tmp_path: Path, capsys: pytest.Captu
     for question in QUESTIONS:
         assert question in shown
     assert shown.count("others") == len(QUESTIONS)
+    assert SEARCHED in shown
+    assert f"bertsmith search --index {out / 'index'} --query" in told.getvalue()
+    assert len(Index(out / "index")) > 1000
     metrics = json.loads((out / "metrics.json").read_text())
     assert set(metrics["eval"]) >= {"accuracy", "mcc"}
     assert (out / "report.html").stat().st_size > 10_000

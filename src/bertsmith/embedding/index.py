@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from bertsmith.embedding.index_files import damaged, read_manifest, usearch_index
 from bertsmith.embedding.neighbours import Best, Neighbours, nearest
+from bertsmith.errors import DataError
 
 _WIDER = 4  # times as many rows are asked of the graph as are wanted: it finds nearly all of the nearest, not all
 
@@ -40,26 +41,34 @@ class Hit:
 
 
 class Index:
-    """An index as it is on the disk at the moment of opening.
+    """An index as it is on the disk at the moment of opening, and stays whatever becomes of the files then.
 
     Raises `DataError` for a folder that holds none, or one that is damaged.
     """
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
-        self.manifest = read_manifest(self.folder)
+        while True:
+            self.manifest = read_manifest(self.folder)
+            try:
+                self._map_files()
+                return
+            except DataError:
+                if read_manifest(self.folder) == self.manifest:
+                    raise  # else a writer has put others in their place meanwhile
+
+    def _map_files(self) -> None:
+        manifest = self.manifest
+        self.deleted: NDArray[np.int64] = (  # sorted numbers of the deleted rows
+            np.empty(0, np.int64) if manifest.deleted is None else self._load(manifest.deleted)
+        )
+        self._vectors = [self._vectors_of_part(name, rows) for name, rows in manifest.parts]
+        self._texts = [self._texts_of_part(name, rows) for name, rows in manifest.parts]
+        self._graph = None if manifest.graph is None else self._load_graph(manifest.graph[0])
 
     def __len__(self) -> int:
         """Texts that can be found."""
         return self.manifest.num_rows - len(self.deleted)
-
-    @cached_property
-    def deleted(self) -> NDArray[np.int64]:
-        """Sorted numbers of the deleted rows."""
-        if self.manifest.deleted is None:
-            return np.empty(0, np.int64)
-        deleted: NDArray[np.int64] = self._load(self.manifest.deleted)
-        return deleted
 
     @cached_property
     def _alive(self) -> NDArray[np.bool_]:
@@ -67,29 +76,21 @@ class Index:
         alive[self.deleted] = False
         return alive
 
-    @cached_property
-    def _vectors(self) -> list[NDArray[np.float32]]:
-        """The vectors of each part, mapped from its file."""
-        vectors = [self._load(f"{name}.npy") for name, _ in self.manifest.parts]
-        for (name, rows), part in zip(self.manifest.parts, vectors, strict=True):
-            if part.shape != (rows, self.manifest.width):
-                raise damaged(self.folder / f"{name}.npy", f"{list(part.shape)} where {rows} vectors are expected")
+    def _vectors_of_part(self, name: str, rows: int) -> NDArray[np.float32]:
+        vectors = self._load(f"{name}.npy")
+        if vectors.shape != (rows, self.manifest.width):
+            raise damaged(self.folder / f"{name}.npy", f"{list(vectors.shape)} where {rows} vectors are expected")
         return vectors
 
-    @cached_property
-    def _texts(self) -> list[pyarrow.Table]:
-        """Ids and texts of each part, mapped from its file."""
-        tables = []
-        for name, rows in self.manifest.parts:
-            path = self.folder / f"{name}.arrow"
-            try:
-                table = pyarrow.ipc.open_file(pyarrow.memory_map(str(path))).read_all()
-            except (OSError, pyarrow.ArrowInvalid) as error:
-                raise damaged(path, str(error)) from None
-            if len(table) != rows:
-                raise damaged(path, f"{len(table)} texts where {rows} are expected")
-            tables.append(table)
-        return tables
+    def _texts_of_part(self, name: str, rows: int) -> pyarrow.Table:
+        path = self.folder / f"{name}.arrow"
+        try:
+            table = pyarrow.ipc.open_file(pyarrow.memory_map(str(path))).read_all()
+        except (OSError, pyarrow.ArrowInvalid) as error:
+            raise damaged(path, str(error)) from None
+        if len(table) != rows:
+            raise damaged(path, f"{len(table)} texts where {rows} are expected")
+        return table
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:
@@ -143,10 +144,8 @@ class Index:
             best.merge(slice(None), torch.from_numpy(rows), torch.from_numpy(found.cosines))
         return best.found()
 
-    @cached_property
-    def _graph(self) -> Any:
-        assert self.manifest.graph is not None
-        path = self.folder / self.manifest.graph[0]
+    def _load_graph(self, name: str) -> Any:
+        path = self.folder / name
         try:
             return usearch_index().Index.restore(str(path), view=True)
         except RuntimeError as error:
@@ -155,6 +154,7 @@ class Index:
     def _by_graph(self, queries: NDArray[np.float32], number: int) -> Neighbours:
         """The nearest rows of the graph that can be found, with their exact cosines."""
         assert self.manifest.graph is not None
+        assert self._graph is not None
         covered = self.manifest.graph[1]
         dead = max(1.0, covered / max(1, int(self._alive[:covered].sum())))  # rows for each that can be found
         matches = self._graph.search(queries, min(covered, int(number * _WIDER * dead)))

@@ -82,7 +82,7 @@ def index(settings: IndexSettings, *, console: Console | None = None) -> Index:
                 check_model(writer.earlier, embedder)
             deleted = writer.delete(settings.delete)
             try:
-                with Bar("indexing", ("tokens",), console=console) as bar:
+                with Bar("indexing", ("speed",), console=console) as bar:
                     added = writer.add(told(blocks_of(embedder, rows, counts), bar))
             except BaseException:
                 remove_abandoned(folder)

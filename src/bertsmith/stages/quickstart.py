@@ -1,7 +1,8 @@
 """quickstart: the whole way, from text that every machine has to a model that answers questions.
 
 The recipe: take the docstrings of the Python installation, fine-tune the starter encoder to tell their topics apart,
-score it on a part it has not seen, leave checkpoint and report, then answer three questions.
+score it on a part it has not seen, leave checkpoint and report, then answer three questions; make an index of the
+docstrings, and look something up in it.
 """
 
 from __future__ import annotations
@@ -16,13 +17,19 @@ from bertsmith.checkpoint import resolve
 from bertsmith.errors import OutputError
 from bertsmith.report.answers import show_answer
 from bertsmith.report.html import REPORT_NAME
+from bertsmith.serving.searcher import Searcher
+from bertsmith.stages.embedding_options import EmbedderOptions
 from bertsmith.stages.finetune import finetune
 from bertsmith.stages.finetune_settings import FinetuneSettings
+from bertsmith.stages.index import IndexSettings, index
 from bertsmith.stages.quickstart_settings import QuickstartSettings
 from bertsmith.stages.run_folder import RunFolder
+from bertsmith.stages.search import show_hits
 from bertsmith.training import FitOptions
 
 SOURCE = "pydocs"
+INDEX = "index"  # folder in that of the run
+SEARCHED = "How do I compress a file?"
 QUESTIONS = (
     "Wait until every worker thread has finished, then collect their results.",
     "Send a message with an attachment to a list of addresses.",
@@ -31,7 +38,7 @@ QUESTIONS = (
 
 
 def quickstart(settings: QuickstartSettings, *, console: Console | None = None) -> None:
-    """Train on the docstrings of this Python installation, then answer three questions.
+    """Train on the docstrings of this Python installation, answer three questions, and search the docstrings.
 
     console: where progress is told; standard error if none is given. The answers go to standard output.
     """
@@ -59,10 +66,25 @@ def quickstart(settings: QuickstartSettings, *, console: Console | None = None) 
     out.print()
     for question, answer in zip(questions, model.predict(questions), strict=True):
         out.print(show_answer(question, answer))
+    look_up(SEARCHED, settings, console)
     console.print(f"open {Path(settings.out) / REPORT_NAME} in a browser; ask more with:", highlight=False)
-    console.print(
-        f'bertsmith predict --model {settings.out} --text "..."', highlight=False, markup=False, soft_wrap=True
+    for more in (
+        f'bertsmith predict --model {settings.out} --text "..."',
+        f'bertsmith search --index {Path(settings.out) / INDEX} --query "..."',
+    ):
+        console.print(more, highlight=False, markup=False, soft_wrap=True)
+
+
+def look_up(question: str, settings: QuickstartSettings, console: Console) -> None:
+    """Make an index of the docstrings, by the vectors of the encoder as it was before training, and search it."""
+    console.print("making an index of the docstrings, to be searched by meaning")
+    folder = Path(settings.out) / INDEX
+    how = EmbedderOptions(max_length=128)
+    index(
+        IndexSettings(out=str(folder), input=SOURCE, model=settings.model, overwrite=True, how=how),
+        console=console,
     )
+    show_hits(question, Searcher.open(folder).search([question], number=3)[0])
 
 
 def ask(examples: tuple[str, ...]) -> list[str]:

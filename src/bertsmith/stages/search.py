@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bertsmith.embedding.index import Hit
-from bertsmith.errors import SettingsError
+from bertsmith.errors import SettingsError, count
 from bertsmith.files import dump_json
 from bertsmith.report.words import clip_text
 from bertsmith.serving.searcher import Searcher
@@ -46,6 +46,8 @@ class SearchSettings:
     def __post_init__(self) -> None:
         if self.top < 1:
             raise SettingsError(f"--top is {self.top}; it must be 1 or more")
+        if not all(query.strip() for query in self.query):
+            raise SettingsError("--query is blank; say what to look for")
 
 
 def search(settings: SearchSettings, *, console: Console | None = None) -> list[list[Hit]]:
@@ -54,7 +56,9 @@ def search(settings: SearchSettings, *, console: Console | None = None) -> list[
     searcher = Searcher.open(settings.index, model=settings.model, rerank=settings.rerank, **asdict(settings.how))
     tell_news(searcher.embedder, console)
     if settings.top > len(searcher.index):
-        console.print(f"note: the index has {len(searcher.index):,} texts; all of them are ranked", highlight=False)
+        console.print(
+            f"note: the index has {count(len(searcher.index), 'text')}; all of them are ranked", highlight=False
+        )
     found = searcher.search(settings.query, settings.top)
     if settings.json or not sys.stdout.isatty():
         for query, hits in zip(settings.query, found, strict=True):
