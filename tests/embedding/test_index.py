@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bertsmith.embedding import index as reading
 from bertsmith.embedding.index import Index
 from bertsmith.embedding.index_files import Manifest, remove_abandoned
 from bertsmith.embedding.index_writing import IndexWriter
@@ -116,14 +117,38 @@ def test_replacing_starts_anew(tmp_path: Path) -> None:
 
 
 def test_a_reader_keeps_the_index_it_opened(tmp_path: Path) -> None:
+    """Even where it has asked nothing of it before all files are replaced."""
     add(tmp_path, unit(3), ["a", "b", "c"])
-    reader = Index(tmp_path)
-    query = unit(1, seed=9)
-    before = reader.search(query, 3)
+    deleter = IndexWriter(tmp_path, manifest())
+    deleter.delete(["b"])
+    deleter.commit()
+    before, reader, query = Index(tmp_path), Index(tmp_path), unit(1, seed=9)
+    found = before.search(query, 3)
+    assert sorted(hit.id for hit in found[0]) == ["a", "c"]
     writer = IndexWriter(tmp_path, manifest(), replacing=True)
     writer.add([(unit(1), ["z"], ["alone"])])
     writer.commit()
-    assert reader.search(query, 3) == before
+    assert before.search(query, 3) == found
+    assert reader.search(query, 3) == found
+
+
+def test_a_reader_that_a_writer_overtakes_finds_what_is_there_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer replaces all files when the reader has read which ones to open."""
+    add(tmp_path, unit(3), ["a", "b", "c"])
+    writer = IndexWriter(tmp_path, manifest(), replacing=True)
+    writer.add([(unit(1), ["z"], ["alone"])])
+    read, waiting = reading.read_manifest, [writer.commit]
+
+    def overtaken(folder: Path) -> Manifest:
+        found = read(folder)
+        if waiting:
+            waiting.pop()()
+        return found
+
+    monkeypatch.setattr(reading, "read_manifest", overtaken)
+    assert [hit.text for hit in Index(tmp_path).search(unit(1, seed=9), 3)[0]] == ["alone"]
 
 
 def test_what_is_no_index_and_what_is_damaged_is_told(tmp_path: Path) -> None:

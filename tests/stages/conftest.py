@@ -14,11 +14,13 @@ from safetensors.torch import load_file, save_file
 
 from bertsmith.cli.app import run
 from bertsmith.engine import TaskModel
-from bertsmith.model import BertConfig, BertModel
-from bertsmith.tasks import AnswerQuestions, Choose, Classify, Regress, Tag, Task
+from bertsmith.model import BertConfig
+from bertsmith.model.sentence import Pooling
+from bertsmith.tasks import AnswerQuestions, Choose, Classify, Embed, Regress, Rerank, Tag, Task
 from bertsmith.text import Tokenizer
 from bertsmith.training import choose_precision
 
+from .indexes import Place
 from .processes import Processes
 
 WORDS = (
@@ -36,6 +38,8 @@ TASKS: dict[str, Task] = {
     "choose": Choose(),
     "tag": Tag(labels=("O", "B-PER", "I-PER")),
     "answer": AnswerQuestions(stride=8, max_question=16),
+    "embed": Embed(pooling=Pooling()),
+    "rerank": Rerank(),
 }
 
 
@@ -69,12 +73,43 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
                 initializer_range=0.6,
                 **TINY_SHAPE,
             )
-            model = BertModel(config, task.head, task.num_outputs, torch.Generator().manual_seed(9))
+            model = task.build(config, torch.Generator().manual_seed(9))
             precision = choose_precision("fp32", torch.device("cpu"))
             TaskModel(model, tokenizer, task, 64, precision).save(folder)
         return folder
 
     return find
+
+
+@pytest.fixture
+def place(tmp_path: Path, model_folder: Callable[[str], Path]) -> Place:
+    """A place for an index, with the vectors of a small random model."""
+    return Place(tmp_path, model_folder("embed"))
+
+
+def random_lines(number: int, seed: int = 0) -> list[str]:
+    """Different texts of a few words, of many lengths."""
+    chance = random.Random(seed)
+    made: dict[str, None] = {}
+    while len(made) < number:
+        made[" ".join(chance.choices(WORDS, k=chance.randint(1, 20)))] = None
+    return list(made)
+
+
+def refused(words: list[str], capfd: pytest.CaptureFixture[str]) -> str:
+    """The one line that a command says as it fails, without the words before it."""
+    capfd.readouterr()
+    code = run(words)
+    told = capfd.readouterr()
+    assert (code, told.out) == (2, ""), told.err
+    (line,) = told.err.splitlines()
+    assert line.startswith("bertsmith: error: ")
+    return line.removeprefix("bertsmith: error: ")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def random_text(documents: int, seed: int = 0) -> str:

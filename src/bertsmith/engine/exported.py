@@ -16,7 +16,8 @@ import torch
 from bertsmith.checkpoint import writing_folder
 from bertsmith.engine.quantizing import Quantized
 from bertsmith.errors import CheckpointError
-from bertsmith.files import output_error, read_json, write_json
+from bertsmith.files import output_error, plain, read_json, write_json
+from bertsmith.model.sentence import SentenceModel
 
 INT8 = "openvino-int8"
 
@@ -39,6 +40,7 @@ def save_int8(folder: Path, quantized: Quantized, model: torch.nn.Module, facts:
 
     record = {
         "weights": checksum_of(model),
+        "pooling": _pooling_of(model),
         "before": quantized.before,
         "after": quantized.after,
         "kept_in_higher_precision": list(quantized.kept),
@@ -54,7 +56,7 @@ def save_int8(folder: Path, quantized: Quantized, model: torch.nn.Module, facts:
 
 
 def load_int8(folder: Path, model: torch.nn.Module) -> Any | None:
-    """The graph of a folder, or ``None`` where it has none.
+    """The graph of a folder, or ``None`` where it has none, or one of another pooling than the model's.
 
     Raises `CheckpointError` for one of other weights, and one that is damaged.
     """
@@ -66,8 +68,15 @@ def load_int8(folder: Path, model: torch.nn.Module) -> Any | None:
     record = read_json(folder / f"{INT8}.json", CheckpointError, way_out="export the model again")
     if record.get("weights") != checksum_of(model):
         raise CheckpointError(f"{path}: was made of other weights than the model's; export it again")
+    if record.get("pooling") != _pooling_of(model):
+        return None
     try:
         return openvino.Core().read_model(path)
     except RuntimeError as error:
         reason = str(error).strip().partition("\n")[0]
         raise CheckpointError(f"{path}: is damaged ({reason}); export the model again") from None
+
+
+def _pooling_of(model: torch.nn.Module) -> Any:
+    """What a sentence's vector depends on beside weights, as JSON has it; ``None`` for models of other tasks."""
+    return plain(model.head.pooling) if isinstance(model, SentenceModel) else None

@@ -32,7 +32,7 @@ from bertsmith.checkpoint import (
     tell_spare_rows,
     to_published,
 )
-from bertsmith.engine.choosing import EngineName, choose_engine
+from bertsmith.engine.choosing import EngineName, InferencePrecision, choose_engine
 from bertsmith.engine.engine import Engine
 from bertsmith.errors import CheckpointError, SettingsError, count
 from bertsmith.model.config import BertConfig
@@ -60,6 +60,7 @@ class TaskModel:
     precision:   number format and device it computes in
     pass_tokens: most tokens computed at once
     engine_name: of what computes outputs; "torch" for a model whose weights change
+    int8_from:   folder whose export in int8 computes outputs (see `choose_engine`); ``None`` for ``precision``
     differences: how the checkpoint it was loaded from differs from the model
     """
 
@@ -70,6 +71,7 @@ class TaskModel:
     precision: Precision
     pass_tokens: int = FitOptions.pass_tokens
     engine_name: EngineName = "torch"
+    int8_from: Path | None = None
     differences: Differences = field(default_factory=Differences)
     _chosen: tuple[EncoderModel, Engine] | None = field(default=None, init=False, repr=False)
 
@@ -80,13 +82,14 @@ class TaskModel:
         *,
         max_length: int | None = None,
         device: str = "auto",
-        precision: PrecisionName = "fp32",
+        precision: InferencePrecision = "fp32",
         engine: EngineName = "auto",
     ) -> TaskModel:
         """The model of a checkpoint: one of ours, one that transformers wrote with a head of a task, or a hub name.
 
         max_length: tokens that a sequence may have; unless given, as many as in training, or for a folder by other
                     software as many as its tokenizer says (``model_max_length``) and the encoder has positions for
+        precision:  number format of matrix products; int8 on a CPU, as `export` left it in the folder
         engine:     what computes; see `choose_engine`. The weights are not to be changed then
 
         Raises `CheckpointError` for an encoder without a task, missing tensors, layers that the configuration does not
@@ -96,11 +99,16 @@ class TaskModel:
         _check_length(max_length, checkpoint)
         saved = (checkpoint.task or {}).get("max_length") or _usual_length(checkpoint) or math.inf
         built = cls._build(
-            checkpoint, _task_of(checkpoint), device=device, precision=precision, max_length=max_length or saved
+            checkpoint,
+            _task_of(checkpoint),
+            device="cpu" if precision == "int8" else device,
+            precision="fp32" if precision == "int8" else precision,
+            max_length=max_length or saved,
         )
         built.differences.refuse(checkpoint.folder)
         built.differences = built.differences.but_pretraining()
         built.engine_name = engine
+        built.int8_from = checkpoint.folder if precision == "int8" else None
         return built
 
     @classmethod
@@ -244,7 +252,14 @@ class TaskModel:
     def engine(self) -> Engine:
         """What computes the outputs."""
         if self._chosen is None or self._chosen[0] is not self.model:
-            engine = choose_engine(self.engine_name, self.model, self.precision, pass_tokens=self.pass_tokens)
+            engine = choose_engine(
+                self.engine_name,
+                self.model,
+                self.precision,
+                int8=self.int8_from is not None,
+                folder=self.int8_from,
+                pass_tokens=self.pass_tokens,
+            )
             self._chosen = self.model, engine
         return self._chosen[1]
 

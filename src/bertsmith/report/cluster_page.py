@@ -96,7 +96,7 @@ def draw_map(places: NDArray[np.float64], labels: NDArray[np.int64]) -> str:
     axes.set_yticks([])
     axes.grid(False)
     axes.spines["bottom"].set_visible(False)
-    if np.ptp(places) > 0:  # all in one place have no scale
+    if np.ptp(places) > 1e-6:  # all in one place have no scale
         axes.set_aspect("equal", adjustable="datalim")
     return to_svg(figure, "map", "Texts on a plane, coloured by cluster")
 

@@ -57,7 +57,9 @@ class Searcher:
         """
         index = Index(folder)
         made = dict(index.manifest.model)
-        name = model or made.pop("name")
+        name = model or made["name"]
+        if model is None and Path(name).is_absolute() and not Path(name).is_dir():
+            raise DataError(f"{folder}: its model was in {name}, which is gone; say where it is now with --model")
         how = {option: how.get(option) or made.get(option) for option in {*made, *how} - {"name"}}
         judge = None if rerank is None else TaskModel.open(rerank, device=device)
         return cls(index, Embedder.open(name, device=device, **how), judge)

@@ -13,14 +13,13 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from bertsmith.engine.choosing import EngineName
+from bertsmith.engine.choosing import EngineName, InferencePrecision
 from bertsmith.files import dump_json, write_text
 from bertsmith.report.terminal import tabulate_scores
 from bertsmith.stages.answer_lines import check_output, ids_of, json_lines
 from bertsmith.stages.opened import open_model, remarks, tell
 from bertsmith.stages.options import ColumnOptions
 from bertsmith.stages.splits import open_table
-from bertsmith.training.options import PrecisionName
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,8 @@ class EvaluateSettings:
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
     engine: EngineName = "auto"
     """torch, openvino, or auto: OpenVINO on a CPU that has enough to do, torch elsewhere."""
-    precision: PrecisionName = "fp32"
-    """Number format of matrix products; fp32 scores alike on every machine, auto is the fastest format here."""
+    precision: InferencePrecision = "fp32"
+    """Number format of matrix products; fp32 scores alike on every machine, auto is the fastest here but int8."""
 
     columns: Annotated[ColumnOptions, Parameter(name="*", group="Columns")] = field(default_factory=ColumnOptions)
 

@@ -7,7 +7,7 @@ the model on labelled data, quantize it, put back what costs too much, say what 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -156,24 +156,25 @@ def export_int8(model: TaskModel, folder: Path, settings: ExportSettings, consol
         return sign * _scores(model, compiled(graph, plain, None), encoded, examples)[metric]
 
     graph = to_openvino(model.model)
-    quantized = quantize(graph, encoded.sequences, score=score, limit=settings.limit / 100)
+    whole = 100 if model.task.percent and metric != "loss" else 1
+    quantized = quantize(graph, encoded.sequences, score=score, limit=settings.limit / 100 * whole)
     faster = _seconds(compiled(graph, plain, None), encoded) / _seconds(compiled(quantized.graph, plain, None), encoded)
+    assert quantized.before is not None
+    assert quantized.after is not None
+    quantized = replace(quantized, before=sign * quantized.before, after=sign * quantized.after)
     save_beside(model, folder, settings)
     save_int8(
         folder, quantized, model.model, {"metric": metric, "data": Path(settings.data).name, "faster_than_fp32": faster}
     )
-    tell(quantized, metric, sign, faster, folder, console)
+    tell(quantized, metric, faster, folder, console)
     return folder / f"{INT8}.xml"
 
 
-def tell(quantized: Quantized, metric: str, sign: int, faster: float, folder: Path, console: Console) -> None:
+def tell(quantized: Quantized, metric: str, faster: float, folder: Path, console: Console) -> None:
     """What int8 cost and gained."""
-    assert quantized.before is not None
-    assert quantized.after is not None
     kept = f"{count(len(quantized.kept), 'product')} of {quantized.total} kept in higher precision"
     lines = [
-        f"{name_score(metric)}: {format_score(sign * quantized.before)} in fp32, "
-        f"{format_score(sign * quantized.after)} in int8",
+        f"{name_score(metric)}: {format_score(quantized.before)} in fp32, {format_score(quantized.after)} in int8",
         f"{kept}: {', '.join(quantized.kept)}" if quantized.kept else "no product needed higher precision",
         f"{faster:.1f} times as fast as fp32 on this machine",
         f"{folder / INT8}.xml; use it with --precision int8",

@@ -7,10 +7,9 @@ from collections import Counter
 from rich.console import Console
 
 from bertsmith.engine import TaskModel
-from bertsmith.engine.choosing import EngineName
+from bertsmith.engine.choosing import EngineName, InferencePrecision
 from bertsmith.errors import count
 from bertsmith.tasks import Encoded
-from bertsmith.training.options import PrecisionName
 
 
 def open_model(
@@ -18,7 +17,7 @@ def open_model(
     *,
     max_length: int | None,
     device: str,
-    precision: PrecisionName,
+    precision: InferencePrecision,
     engine: EngineName,
     console: Console,
 ) -> TaskModel:

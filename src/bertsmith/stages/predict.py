@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 
 from bertsmith.engine import TaskModel
-from bertsmith.engine.choosing import EngineName
+from bertsmith.engine.choosing import EngineName, InferencePrecision
 from bertsmith.errors import SettingsError
 from bertsmith.files import write_text
 from bertsmith.report.answers import show_answer
@@ -30,7 +30,6 @@ from bertsmith.stages.options import ColumnOptions, Words
 from bertsmith.tables import Table, read_texts
 from bertsmith.tasks import Columns
 from bertsmith.text.pydocs import SOURCES
-from bertsmith.training.options import PrecisionName
 
 CHUNK = 4096  # rows answered between two signs of progress
 
@@ -67,8 +66,8 @@ class PredictSettings:
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
     engine: EngineName = "auto"
     """torch, openvino, or auto: OpenVINO on a CPU that has enough to do, torch elsewhere."""
-    precision: PrecisionName = "fp32"
-    """Number format of matrix products; fp32 answers alike on every machine, auto is the fastest format here."""
+    precision: InferencePrecision = "fp32"
+    """Number format of matrix products; fp32 answers alike on every machine, auto is the fastest here but int8."""
 
     def __post_init__(self) -> None:
         if self.input is None:

@@ -63,6 +63,7 @@ class AnswerQuestions(Task):
     name: ClassVar[str] = "answer"
     head: ClassVar[Literal["span"]] = "span"
     metric: ClassVar[str] = "f1"
+    percent: ClassVar[bool] = True
     default_max_length: ClassVar[int] = 384
     options: ClassVar[tuple[str, ...]] = (
         "no_answer_threshold",

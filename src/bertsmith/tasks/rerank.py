@@ -86,6 +86,10 @@ class Rerank(Task):
             raise DataError(f"{examples.where(0)}: every label is {labels[0]:g}; give pairs of other labels, too")
         return cls(scale=(float(labels.min()), float(labels.max())))
 
+    @property
+    def label_names(self) -> Sequence[str]:
+        return ("score",)
+
     def check(self, examples: Groups) -> None:
         """Raise `DataError` for a label that is no number, naming its line."""
         pairs_of(examples)

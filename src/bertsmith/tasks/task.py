@@ -143,6 +143,7 @@ class Task(ABC):
     name: ClassVar[str]
     head: ClassVar[Literal["sequence", "choice", "token", "span", "sentence"]]
     metric: ClassVar[str]  # the score that keep-best and early stopping look at; greater is better
+    percent: ClassVar[bool] = False  # scores go to 100, not to 1
     continuous: ClassVar[bool] = False  # labels are numbers on a scale, not classes
     options: ClassVar[tuple[str, ...]] = ()  # what `learn` takes beside the examples
     default_max_length: ClassVar[int] = 256  # tokens that a sequence may have unless told otherwise
