@@ -26,7 +26,7 @@ from bertsmith.training.mixture import Mixture
 WHOLE = 1 << 40  # tokens: more than any batch has
 
 # What may differ between a run and its resumption: none of it changes the weights. The data counts by its tokens.
-_FREE = ("resume", "overwrite", "dry_run", "out", "log_every", "save_every", "train", "eval")
+_FREE = ("resume", "overwrite", "dry_run", "out", "log_every", "save_every", "train", "also", "eval")
 
 
 def train(prepared: Prepared, settings: FinetuneSettings, folder: RunFolder, console: Console) -> FitResult:
@@ -119,11 +119,12 @@ def identify(
     The data to evaluate on is part of it: scores decide which weights are kept, and when training stops.
     """
     values = {name: value for name, value in to_flat(settings).items() if name not in _FREE}
+    told = [f"{file.task.objective} of {_checksum(file.encoded)}" for file in further if file.encoded is not None]
     return {
         **values,
         "the training data": _checksum(rows),
         "the evaluation data": None if evaluation is None else _checksum(evaluation),
-        **({"the further data": [_checksum(file.encoded) for file in further if file.encoded]} if further else {}),
+        **({"the further data": told} if told else {}),
     }
 
 
