@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import bertsmith
+from bertsmith.cli.app import run
 from bertsmith.errors import SettingsError
 
 ROWS = [
@@ -159,3 +160,43 @@ def test_names_are_offered_and_imported_late() -> None:
         _ = bertsmith.fine_tune
     code = "import bertsmith, sys; print([name for name in ('torch', 'numpy', 'polars') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_vectors_are_those_of_the_command_line(tmp_path: Path, starter_folder: Path) -> None:
+    texts = ["a lovely film", "", "what a bore, 2 hours of it"]
+    (tmp_path / "lines.txt").write_text("".join(text + "\n" for text in texts))
+    words = ["--input", str(tmp_path / "lines.txt"), "--out", str(tmp_path / "v.npy"), "--precision", "fp32"]
+    assert run(["embed", "--model", str(starter_folder), *words]) == 0
+    vectors = bertsmith.embed(texts, starter_folder, precision="fp32")
+    np.testing.assert_array_equal(vectors, np.load(tmp_path / "v.npy"))
+    with pytest.raises(bertsmith.BertsmithError, match="put a single one in a list"):
+        bertsmith.embed("a lovely film", starter_folder)
+
+
+def test_an_index_of_texts_rows_or_a_file_is_searched(
+    tmp_path: Path, starter_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The same hits from a list of texts and from rows with ids, added to and deleted from."""
+    texts = ["The cat sleeps on the sofa.", "Interest rates rose again.", "A goal in the last minute."]
+    made = bertsmith.index(texts, tmp_path / "idx", model=str(starter_folder), precision="fp32", quiet=True)
+    assert len(made) == 3
+    [hits] = bertsmith.search(tmp_path / "idx", "a kitten takes a nap", top=2, precision="fp32")
+    assert hits[0].text == texts[0]
+    assert len(hits) == 2
+    rows = [{"id": "football", "text": "They won the cup."}]
+    bertsmith.index(rows, tmp_path / "idx", model=str(starter_folder), precision="fp32", add=True, quiet=True)
+    searcher = bertsmith.Searcher.open(tmp_path / "idx", precision="fp32")
+    assert searcher.search(["who won the cup?", "money"], number=1)[0][0].id == "football"
+    left = bertsmith.index(None, tmp_path / "idx", delete=["football"], quiet=True)
+    assert len(left) == 3
+    assert capfd.readouterr().out == ""
+
+
+def test_similar_pairs_and_clusters_of_texts(starter_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    texts = ["a dog runs", "the stock market fell", "a dog is running", "shares lost value on the market"]
+    options = {"model": str(starter_folder), "precision": "fp32", "quiet": True}
+    pairs = bertsmith.similar(texts, top=2, **options)
+    assert [{pair.first, pair.second} for pair in pairs] == [{0, 2}, {1, 3}]
+    labels = bertsmith.cluster(texts, method="kmeans", number=2, **options)
+    assert labels[0] == labels[2] != labels[1] == labels[3]
+    assert capfd.readouterr() == ("", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,12 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def encoder(model_folder: Callable[[str], Path]) -> Path:
+    """A small random model of sentence vectors."""
+    return model_folder("embed")
+
+
 def words(files: Path, model: Path, *more: str) -> list[str]:
     """A short training by in-batch negatives, evaluated by scores."""
     return [
@@ -38,14 +45,12 @@ def words(files: Path, model: Path, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
-def test_each_file_has_its_loss_and_its_steps(
-    files: Path, starter_folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_each_file_has_its_loss_and_its_steps(files: Path, encoder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """An epoch has the batches of all: 2 + 2 + 2 + 2 of two rows each."""
     others = [
         f"--also={loss}{files / name}.tsv" for loss, name in (("", "scored"), ("cosine:", "scored"), ("", "judged"))
     ]
-    assert run(words(files, starter_folder, *others, "--epochs", "1")) == 0
+    assert run(words(files, encoder, *others, "--epochs", "1")) == 0
     told = capfd.readouterr().err
     for line in (
         "scored.tsv: 4 rows, loss cosent",
@@ -60,9 +65,9 @@ def test_each_file_has_its_loss_and_its_steps(
     assert "spearman" in metrics["eval"]
 
 
-def test_a_run_that_went_on_ends_in_the_same_bytes(files: Path, starter_folder: Path) -> None:
+def test_a_run_that_went_on_ends_in_the_same_bytes(files: Path, encoder: Path) -> None:
     """Stopped before its last step by a failure of evaluation, and resumed."""
-    whole = words(files, starter_folder, f"--also={files / 'scored'}.tsv", "--steps", "6", "--save-every", "2")
+    whole = words(files, encoder, f"--also={files / 'scored'}.tsv", "--steps", "6", "--save-every", "2")
     assert run(whole) == 0
     expected = (files / "run" / "model.safetensors").read_bytes()
 
@@ -91,12 +96,12 @@ def test_what_cannot_be_is_told_in_a_line(
     more: list[str],
     message: str,
     files: Path,
-    starter_folder: Path,
+    encoder: Path,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(files)
-    given = words(files, starter_folder, *more)
+    given = words(files, encoder, *more)
     if "classify" in more:
         given.remove("--task")
         given.remove("embed")
