@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from importlib import util
 from pathlib import Path
@@ -150,3 +151,21 @@ def test_outputs_that_differ_leave_nothing(
 def test_options_that_cannot_be(options: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         ExportSettings("m", **options)
+
+
+def test_another_model_is_not_replaced_unasked(
+    model_folder: Folder, starter_folder: Path, tmp_path: Path, capfd: Capture
+) -> None:
+    """A folder that is not the user's is not written to either, and the model's own needs no leave."""
+    folder, words = tmp_path / "m", ["export", "--to", "onnx", "--model"]
+    shutil.copytree(model_folder("tag"), folder)
+    before = contents(folder)
+    assert refused([*words, str(model_folder("classify")), "--out", str(folder)], capfd).startswith(
+        f"{folder}: holds a model; give --overwrite"
+    )
+    assert refused([*words, "starter"], capfd).startswith("starter is not a folder of yours; name one")
+    assert contents(folder) == before
+    assert run([*words, str(folder), "--out", str(folder)]) == 0
+    assert {name: value for name, value in contents(folder).items() if name != "model.onnx"} == before
+    assert run([*words, str(model_folder("classify")), "--out", str(folder), "--overwrite"]) == 0
+    assert contents(folder)["bertsmith.json"] != before["bertsmith.json"]

@@ -14,6 +14,7 @@ import pytest
 
 from bertsmith.cli.app import run
 from bertsmith.engine.embedder import Embedder
+from bertsmith.errors import SettingsError
 from bertsmith.stages.embedding_options import EmbedderOptions
 from bertsmith.stages.similar import SimilarSettings, similar
 from bertsmith.stages.text_rows import TextColumns
@@ -76,7 +77,9 @@ def test_least_leaves_out_what_is_less_alike(model_folder: Folder, tmp_path: Pat
     source = write(tmp_path / "t.txt", texts)
     pairs = similar(SimilarSettings(str(source), str(model_folder("embed")), top=10**6, least=least, how=HOW))
     assert {(pair.first, pair.second) for pair in pairs} == {rows for _, rows in every[: place + 1]}
-    assert similar(SimilarSettings(str(source), str(model_folder("embed")), least=1.1, how=HOW)) == []
+    for wrong in (1.1, float("nan")):
+        with pytest.raises(SettingsError, match="cosines are from -1 to 1"):
+            SimilarSettings(str(source), least=wrong)
 
 
 def test_more_pairs_than_there_are_is_all_of_them(model_folder: Folder, tmp_path: Path) -> None:

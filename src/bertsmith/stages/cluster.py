@@ -25,7 +25,7 @@ from bertsmith.report.cluster_page import ClusterFacts, write_cluster_page
 from bertsmith.report.words import clip_text
 from bertsmith.stages.answer_lines import check_output
 from bertsmith.stages.embedding_options import EmbedderOptions
-from bertsmith.stages.similar import embedded_rows
+from bertsmith.stages.similar import check_cosine, embedded_rows
 from bertsmith.stages.text_rows import Row, TextColumns, TextSource, name_of
 
 Method = Literal["communities", "kmeans", "agglomerative"]
@@ -68,6 +68,8 @@ class ClusterSettings:
             raise SettingsError("--method kmeans needs the number of clusters; give --number")
         if self.method == "communities" and self.number is not None:
             raise SettingsError("--method communities finds how many there are; give --least in place of --number")
+        if self.least is not None:
+            check_cosine("--least", self.least)
         if self.method == "kmeans" and self.least is not None:
             raise SettingsError("--method kmeans takes no --least; give --number alone")
         if self.number is not None and self.least is not None:

@@ -24,7 +24,7 @@ from bertsmith.engine.exported import INT8, save_int8
 from bertsmith.engine.quantizing import Quantized, quantize
 from bertsmith.engine.task_model import TaskModel
 from bertsmith.engine.torch_engine import TorchEngine
-from bertsmith.errors import CheckpointError, SettingsError, count, nearest
+from bertsmith.errors import CheckpointError, OutputError, SettingsError, count, nearest
 from bertsmith.files import write_bytes
 from bertsmith.report.words import format_score, name_score
 from bertsmith.stages.options import ColumnOptions
@@ -55,6 +55,8 @@ class ExportSettings:
     """int8: hundredths that the score may fall by; what costs more stays in higher precision."""
     metric: str | None = None
     """int8: the score, if not the task's own."""
+    overwrite: Annotated[bool, Parameter(negative=())] = False
+    """Replace the model that is in --out."""
     columns: Annotated[ColumnOptions, Parameter(name="*", group="Columns")] = field(default_factory=ColumnOptions)
 
     def __post_init__(self) -> None:
@@ -73,11 +75,25 @@ class ExportSettings:
 def export(settings: ExportSettings, *, console: Console | None = None) -> Path:
     """Write a model for another runtime. Returns the file."""
     console = console or Console(stderr=True)
+    folder = folder_of(settings)
     model = TaskModel.open(settings.model, device="cpu", precision="fp32", engine="torch")
-    folder = resolve(settings.model) if settings.out is None else Path(settings.out)
     if settings.to == "onnx":
         return export_onnx(model, folder, settings, console)
     return export_int8(model, folder, settings, console)
+
+
+def folder_of(settings: ExportSettings) -> Path:
+    """Where the export goes. Raises `SettingsError` where that is no folder of the user's, `OutputError` where another
+    model is in it."""
+    own = resolve(settings.model)
+    if settings.out is None or Path(settings.out).resolve() == own.resolve():
+        if not Path(settings.model).is_dir():
+            raise SettingsError(f"{settings.model} is not a folder of yours; name one for the export with --out")
+        return own
+    out = Path(settings.out)
+    if (out / "config.json").exists() and not settings.overwrite:
+        raise OutputError(f"{out}: holds a model; give --overwrite to replace it")
+    return out
 
 
 def check_installed(option: str, extra: str, libraries: tuple[str, ...]) -> None:
@@ -89,7 +105,7 @@ def check_installed(option: str, extra: str, libraries: tuple[str, ...]) -> None
 
 def save_beside(model: TaskModel, folder: Path, settings: ExportSettings) -> None:
     """Write the model itself where the export goes to a folder of its own."""
-    if settings.out is not None:
+    if folder != resolve(settings.model):
         model.save(folder, record={"exported_from": settings.model})
 
 

@@ -48,6 +48,13 @@ class SimilarSettings:
     def __post_init__(self) -> None:
         if self.top < 1:
             raise SettingsError(f"--top is {self.top}; it must be 1 or more")
+        check_cosine("--least", self.least)
+
+
+def check_cosine(flag: str, value: float) -> None:
+    """Raise `SettingsError` for what is no cosine."""
+    if not -1 <= value <= 1:
+        raise SettingsError(f"{flag} is {value:g}; cosines are from -1 to 1")
 
 
 def similar(settings: SimilarSettings, *, console: Console | None = None) -> list[Pair]:
