@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 
 from bertsmith.cli.app import run
+from bertsmith.engine.embedder import Embedder
+from bertsmith.stages.embedding_options import EmbedderOptions
+from bertsmith.stages.index import IndexSettings, index
+from bertsmith.tasks.retrieval import unit
 
 from .conftest import contents, random_lines, refused
 from .indexes import Place, changed_model, named_files
@@ -114,6 +118,16 @@ def test_vectors_of_another_model(place: Place, tmp_path: Path, capfd: Capture) 
         assert told.startswith(f"{place.index}: made with another model, or another pooling, cut or prompt, than ")
         assert f" than {model} (it was {made_with}, 32 numbers a vector)" in told
         assert contents(place.index) == before
+
+
+def test_the_model_of_the_index_is_taken_to_add(place: Place) -> None:
+    """With the pooling it was made with, and neither is named again."""
+    place.change({"a": "a cat"}, "--pooling", "max")
+    path = place.folder / "more.txt"
+    path.write_text("a dog\n")
+    added = index(IndexSettings(str(place.index), str(path), add=True, how=EmbedderOptions(precision="fp32")))
+    expected = Embedder.open(place.model, pooling="max", precision="fp32").embed(["a dog"])
+    assert added.search(unit(expected), 1)[0][0].score == pytest.approx(1, abs=1e-6)
 
 
 def test_what_is_not_there_cannot_be_changed(place: Place, capfd: Capture) -> None:

@@ -24,15 +24,13 @@ class Searcher:
 
     judge: a cross-encoder of the task rerank or regress
 
-    Raises `DataError` where the index is of other vectors than the model's, and `SettingsError` for a judge of another
-    task.
+    Raises `SettingsError` for a judge of another task.
 
     >>> searcher = Searcher.open("idx/")                                           # doctest: +SKIP
     >>> searcher.search(["how do I compress a file"])[0][0].text                    # doctest: +SKIP
     """
 
     def __init__(self, index: Index, embedder: Embedder, judge: TaskModel | None = None) -> None:
-        check_model(index, embedder)
         if judge is not None and judge.task.name not in ("rerank", "regress"):
             raise SettingsError(f"--rerank: a model of the task {judge.task.name!r}; give one of the task rerank")
         self.index = index
@@ -56,13 +54,8 @@ class Searcher:
         how:    as `Embedder.open` takes it; what is not given is as it was when the index was made
         """
         index = Index(folder)
-        made = dict(index.manifest.model)
-        name = model or made["name"]
-        if model is None and Path(name).is_absolute() and not Path(name).is_dir():
-            raise DataError(f"{folder}: its model was in {name}, which is gone; say where it is now with --model")
-        how = {option: how.get(option) or made.get(option) for option in {*made, *how} - {"name"}}
         judge = None if rerank is None else TaskModel.open(rerank, device=device)
-        return cls(index, Embedder.open(name, device=device, **how), judge)
+        return cls(index, embedder_of(index, model, device=device, **how), judge)
 
     def search(self, queries: Sequence[str], number: int = 10) -> list[list[Hit]]:
         """The texts nearest to each query, best first: ``number``, or all where the index has fewer."""
@@ -71,6 +64,21 @@ class Searcher:
         if self.judge is not None:
             found = reranked(self.judge, queries, found)
         return [hits[:number] for hits in found]
+
+
+def embedder_of(index: Index, model: str | None = None, **how: Any) -> Embedder:
+    """The model that an index was made with, opened as it was then but for what is given.
+
+    Raises `DataError` where it is gone, or ``model`` gives other vectors.
+    """
+    made = dict(index.manifest.model)
+    name = made.pop("name")
+    if model is None and Path(name).is_absolute() and not Path(name).is_dir():
+        raise DataError(f"{index.folder}: its model was in {name}, which is gone; say where it is now with --model")
+    options: dict[str, Any] = {option: how.get(option) or made.get(option) for option in {*made, *how}}
+    embedder = Embedder.open(model or name, **options)
+    check_model(index, embedder)
+    return embedder
 
 
 def reranked(judge: TaskModel, queries: Sequence[str], found: Sequence[Sequence[Hit]]) -> list[list[Hit]]:

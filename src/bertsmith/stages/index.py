@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -25,9 +25,9 @@ from bertsmith.engine.embedder import Embedder
 from bertsmith.errors import DataError, OutputError, SettingsError, count
 from bertsmith.report.bar import Bar
 from bertsmith.report.words import format_duration, format_number
-from bertsmith.serving.searcher import check_model
+from bertsmith.serving.searcher import embedder_of
 from bertsmith.stages.embed import counted
-from bertsmith.stages.embedding_options import EmbedderOptions
+from bertsmith.stages.embedding_options import EmbedderOptions, tell_news
 from bertsmith.stages.opened import tell
 from bertsmith.stages.text_rows import Row, TextColumns, TextSource
 from bertsmith.tasks.retrieval import unit
@@ -43,8 +43,9 @@ class IndexSettings:
     """Folder of the index."""
     input: TextSource | None = None
     """File of texts: a text a line, CSV, TSV, JSONL, Parquet, packed or not; or pydocs. A column id names them."""
-    model: str = "starter"
-    """Folder of a model for sentences, or of any encoder; starter; or a name on the hub."""
+    model: str | None = None
+    """Folder of a model for sentences, or of any encoder, or a name on the hub; starter, or that of the index with
+    --add, unless given."""
     add: Annotated[bool, Parameter(negative=())] = False
     """Add the texts to the index in --out; one whose id is there takes the place of the earlier text."""
     delete: Annotated[tuple[str, ...], Parameter(negative=(), metavar="ID")] = ()
@@ -76,10 +77,9 @@ def index(settings: IndexSettings, *, console: Console | None = None) -> Index:
             deleted, added = writer.delete(settings.delete), 0
         else:
             rows = settings.file.rows(settings.input, counts)
-            embedder = settings.how.open(settings.model, console)
+            embedder = embedder_for(folder, settings)
+            tell_news(embedder, console)
             writer = IndexWriter(folder, manifest_of(embedder, settings), replacing=settings.overwrite)
-            if writer.earlier is not None:
-                check_model(writer.earlier, embedder)
             deleted = writer.delete(settings.delete)
             try:
                 with Bar("indexing", ("speed",), console=console) as bar:
@@ -110,11 +110,24 @@ def check_folder(folder: Path, settings: IndexSettings) -> None:
         raise DataError(f"{folder}: holds no index to change; make one first, without --add and --delete")
 
 
+def embedder_for(folder: Path, settings: IndexSettings) -> Embedder:
+    """The model of the index that is added to, as it was opened then; for a new index that of the settings."""
+    how = asdict(settings.how)
+    return (
+        embedder_of(Index(folder), settings.model, **how) if settings.add else Embedder.open(name_of(settings), **how)
+    )
+
+
+def name_of(settings: IndexSettings) -> str:
+    """The name of the model of a new index."""
+    return settings.model or "starter"
+
+
 def manifest_of(embedder: Embedder, settings: IndexSettings) -> Manifest:
     """What a new index knows of the model of its vectors: enough to open it again for the queries."""
     how = settings.how
     model = {
-        "name": settings.model if settings.model == "starter" else _absolute(settings.model),
+        "name": _absolute(name_of(settings)),
         "pooling": how.pooling,
         "dimensions": how.dimensions,
         "prompt": how.prompt,
@@ -151,4 +164,4 @@ def told(blocks: Iterator[Block], bar: Bar) -> Iterator[Block]:
 def _absolute(model: str) -> str:
     """A folder's name that means the same elsewhere; a hub's name as it is."""
     folder = Path(model).expanduser()
-    return str(folder.resolve()) if folder.is_dir() else model
+    return str(folder.resolve()) if folder.is_dir() and model != "starter" else model
