@@ -18,6 +18,7 @@ from bertsmith.engine.engine import Engine
 from bertsmith.engine.torch_engine import TorchEngine
 from bertsmith.errors import SettingsError, nearest
 from bertsmith.model.heads import EncoderModel
+from bertsmith.model.sentence import SentenceModel
 from bertsmith.text.ragged import Ragged
 from bertsmith.training.options import FitOptions, PrecisionName
 from bertsmith.training.precision import Precision
@@ -42,8 +43,7 @@ def choose_engine(
 ) -> Engine:
     """The named engine for a model, or for "auto" the fastest here.
 
-    int8:   compute products of weights in 8 bits: as ``folder`` holds them, which `export` wrote, else calibrated on
-            the first sequences that are computed
+    int8:   compute products of weights in 8 bits, as ``folder`` holds them, which `export` wrote; see `InInt8`
 
     Raises `SettingsError` for an engine that is not there or cannot compute with this precision on this device.
     """
@@ -107,7 +107,9 @@ class WhereWorth:
 class InInt8:
     """OpenVINO with products of weights in 8 bits.
 
-    folder: that may hold the graph, as `export` wrote it; else it is made of the first sequences
+    folder: that holds the graph, as `export` wrote it; for vectors of sentences it is made of the first sequences else
+
+    Raises `SettingsError` where a model of another task has no export: its scores in int8 are not known.
     """
 
     name = "openvino"
@@ -141,6 +143,11 @@ class InInt8:
         exported = None if self.folder is None else load_int8(self.folder, self.plain.model)
         if exported is not None:
             return exported
+        if not isinstance(self.plain.model, SentenceModel):
+            raise SettingsError(
+                f"{self.folder}: has no export in int8; make one, which is scored: bertsmith export --model "
+                f"{self.folder} --to openvino --precision int8 --data FILE"
+            )
         every = max(1, len(sequences) // CALIBRATION)
         some = sequences.take(np.arange(0, len(sequences), every)[:CALIBRATION])
         return quantize(to_openvino(self.plain.model), some).graph
