@@ -21,7 +21,10 @@ from bertsmith.tasks import Columns, task_named
 PROJECT = Path(__file__).resolve().parents[1]
 NOTEBOOK = PROJECT / "examples" / "cola_tutorial.ipynb"
 GUIDE = PROJECT / "docs" / "finetuning.md"
-DOCUMENTS = (GUIDE, *(PROJECT / "docs" / name for name in ("checkpoints.md", "README.md", "pretraining.md")))
+DOCUMENTS = (
+    GUIDE,
+    *(PROJECT / "docs" / name for name in ("checkpoints.md", "embeddings.md", "README.md", "pretraining.md")),
+)
 
 
 @dataclass(frozen=True)
