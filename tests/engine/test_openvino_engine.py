@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from bertsmith.engine.choosing import WORTH_COMPILING, InInt8, WhereWorth, choose_engine
+from bertsmith.engine.choosing import InInt8, WhereWorth, choose_engine, tokens_worth_compiling
 from bertsmith.engine.exchange import to_openvino
 from bertsmith.engine.torch_engine import TorchEngine
 from bertsmith.errors import CheckpointError, SettingsError
@@ -92,11 +92,13 @@ def test_auto_compiles_where_it_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> 
     model = model_of(Pooling())
     engine = choose_engine("auto", model, FP32)
     assert isinstance(engine, WhereWorth)
-    assert engine.least == WORTH_COMPILING
+    assert engine.least == tokens_worth_compiling(model)
     engine.outputs(sequences_of([5, 9]))
     assert engine.name == "torch"
-    monkeypatch.setattr(engine, "least", 14)
-    engine.prepare(sequences_of([5, 9]))
+    monkeypatch.setattr(engine, "least", 28)  # 14 have been asked for
+    engine.prepare(sequences_of([5, 8]))
+    assert engine.name == "torch"
+    engine.outputs(sequences_of([5, 9]))
     assert engine.name == "openvino"
     engine.outputs(sequences_of([2]))
     assert engine.name == "openvino"

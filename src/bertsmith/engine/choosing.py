@@ -26,8 +26,9 @@ from bertsmith.training.precision import Precision
 EngineName = Literal["auto", "torch", "openvino"]
 InferencePrecision = Literal[PrecisionName, "int8"]
 
-# Compiling a model takes OpenVINO some seconds, in which torch computes about so many tokens of it.
-WORTH_COMPILING = 20_000
+# Compiling takes about two seconds whatever the model. OpenVINO makes up for them in so many products of a weight and a
+# token: measured 4e11 to 7e11 for 6 layers of 384, 7e11 to 9e11 for 4 of 256 (docs/lab-notes.md).
+WORTH_COMPILING = 6e11
 CALIBRATION = 1_200  # sequences that int8 is calibrated on where no export is there
 
 
@@ -62,14 +63,20 @@ def choose_engine(
         return plain
     if int8:
         return InInt8(plain, folder, threads)
-    return WhereWorth(plain, 0 if name == "openvino" else WORTH_COMPILING, threads)
+    return WhereWorth(plain, 0 if name == "openvino" else tokens_worth_compiling(model), threads)
+
+
+def tokens_worth_compiling(model: EncoderModel) -> int:
+    """Tokens from which on compiling a model pays: the more, the smaller it is."""
+    weights = sum(weight.numel() for weight in model.encoder.layers.parameters())
+    return round(WORTH_COMPILING / max(1, weights))
 
 
 class WhereWorth:
-    """OpenVINO from the first call with enough tokens on, torch before.
+    """OpenVINO once enough tokens have been asked for, torch before.
 
     plain: computes what is not worth compiling the model for
-    least: tokens of a call that are worth it
+    least: tokens, of all calls together, that are worth it
     """
 
     def __init__(self, plain: TorchEngine, least: int, threads: int | None) -> None:
@@ -77,6 +84,7 @@ class WhereWorth:
         self.least = least
         self.threads = threads
         self.name = "torch"
+        self.asked = 0  # tokens so far
 
     @cached_property
     def compiled(self) -> Engine:
@@ -95,10 +103,12 @@ class WhereWorth:
 
     def outputs(self, sequences: Ragged) -> NDArray[np.float32]:
         """The head's outputs: (S, C) or (N, C) float32, in the order of ``sequences``."""
-        return self._chosen(sequences).outputs(sequences)
+        engine = self._chosen(sequences)
+        self.asked += len(sequences.ids)
+        return engine.outputs(sequences)
 
     def _chosen(self, sequences: Ragged) -> Engine:
-        worth = "compiled" in self.__dict__ or len(sequences.ids) >= self.least
+        worth = "compiled" in self.__dict__ or self.asked + len(sequences.ids) >= self.least
         engine = self.compiled if worth else self.plain
         self.name = engine.name
         return engine
