@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -42,14 +41,11 @@ Vectors = NDArray[np.float32]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("BERTSMITH_DATA", "../shared/data")))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = turns.parser(__doc__, [*PEERS, *PEERS_WITH_OPTIMUM, *OURS], rounds=3)
     parser.add_argument("--peer-python", default="", help="an interpreter with sentence-transformers and optimum")
     parser.add_argument("--texts", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--model", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--vectors", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--loop", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.loop:
         turns.answer(lambda: loop_of(given.loop, given.texts, given.model, given.vectors))

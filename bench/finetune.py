@@ -16,8 +16,6 @@ tokenizing; all are charged for making batches.
 
 from __future__ import annotations
 
-import argparse
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,11 +32,7 @@ LOOPS = {"tutorial": 6, "best": 24, "bertsmith": 48}  # steps in a block
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("BERTSMITH_DATA", "../shared/data")))
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--loop", choices=list(LOOPS), help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    given = turns.parser(__doc__, LOOPS, rounds=8).parse_args()
     if not given.loop:
         turns.compare(__file__, ["--data", str(given.data)], LOOPS, ours="bertsmith", rounds=given.rounds)
         return

@@ -15,7 +15,6 @@ as it trains; transformers' finds its instances made, and is charged for moving 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
@@ -30,11 +29,9 @@ LOOPS = {"fp32": 3, "best": 3, "bertsmith": 8}  # steps in a block
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = turns.parser(__doc__, LOOPS, rounds=8, data=False)
     parser.add_argument("--corpus", type=Path, default=Path("corpus"))
     parser.add_argument("--preset", default="L4-H256")
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--loop", choices=list(LOOPS), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if not given.loop:
         arguments = ["--corpus", str(given.corpus), "--preset", given.preset]

@@ -16,7 +16,6 @@ collator as it goes; we did before the first step, in less than a tenth of a sec
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
@@ -33,11 +32,7 @@ LOOPS = {"trainer": 8, "trainer16": 8, "bertsmith": 16}  # steps in a block
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("BERTSMITH_DATA", "../shared/data")))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--loop", choices=list(LOOPS), help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    given = turns.parser(__doc__, LOOPS, rounds=5).parse_args()
     if not given.loop:
         turns.compare(__file__, ["--data", str(given.data)], LOOPS, ours="bertsmith", rounds=given.rounds)
     elif given.loop == "bertsmith":

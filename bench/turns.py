@@ -5,12 +5,14 @@ So a machine that slows down slows all of them, and a ratio of two neighbouring 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,19 @@ def compare(script: str, arguments: list[str], blocks: Mapping[str, int], *, our
             f"{loop:<10} {1000 * np.median(taken):>10.1f} {1000 * min(taken):>7.1f}-{1000 * max(taken):<7.1f} "
             f"{np.median(ratios):>7.2f} {ratios.min():>6.2f}-{ratios.max():<6.2f}"
         )
+
+
+def parser(doc: str | None, loops: Iterable[str], *, rounds: int, data: bool = True) -> argparse.ArgumentParser:
+    """The options of a script whose loops take turns.
+
+    data: whether it reads the folder of real data
+    """
+    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if data:
+        made.add_argument("--data", type=Path, default=Path(os.environ.get("BERTSMITH_DATA", "../shared/data")))
+    made.add_argument("--rounds", type=int, default=rounds)
+    made.add_argument("--loop", choices=list(loops), help=argparse.SUPPRESS)
+    return made
 
 
 def start(script: str, arguments: list[str], loop: str, *, python: str = sys.executable) -> subprocess.Popen[str]:

@@ -110,6 +110,8 @@ def on_terminal(words: list[str]) -> str:
         (["predict", "--model", "m"], "nothing to answer"),
         (["predict", "--modle", "m", "--text", "x"], "--model"),
         (["predict", "--model", "m", "--txet", "x"], "unknown option \"--txet\"; did you mean '--text'?"),
+        (["predict", "--model", "./nowhere", "--text", "-- dull"], "nowhere: there is no such folder"),
+        (["embed", "--text", "--dull", "--input", "f", "--text", "x"], "with --input, --text names the column"),
         (["index", "--out", "o", "--inptu=x"], "unknown option \"--inptu\"; did you mean '--input'?"),
         (["finetune", "--train", "t.tsv", "--out", "o", "--lr", "fast"], "--lr"),
         (["finetune", "--train", "t.tsv", "--out", "o", "--lr", "-1"], "--lr is -1.0; it must be more than 0"),

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from itertools import pairwise
 
 from cyclopts import App, CycloptsError, Group, Parameter, RepeatArgumentError, UnusedCliTokensError
 
@@ -267,13 +268,14 @@ def _message(error: Exception, app: App, words: Sequence[str]) -> str:
 
 
 def _unknown_option(app: App, words: Sequence[str]) -> str:
-    """What to say of the first word that looks like an option and is none of the verb's; empty when there is none."""
+    """What to say of the first word that looks like an option and is none of the verb's; empty when there is none. What
+    stands behind an option is its value, whatever it looks like."""
     verb, *rest = words
     arguments = app[verb].assemble_argument_collection(parse_docstring=False)
     options = {name for argument in arguments for name in argument.names}
-    for word in rest:
+    for before, word in pairwise([verb, *rest]):
         name = word.partition("=")[0]
-        if name.startswith("--") and name not in options:
+        if name.startswith("--") and name not in options and before not in options:
             return f'unknown option "{name}"; {nearest(name, options)}'
     return ""
 

@@ -27,7 +27,7 @@ from bertsmith.embedding.index_files import (
 )
 from bertsmith.embedding.vector_file import VectorFile
 from bertsmith.errors import DataError
-from bertsmith.files import output_error, write_bytes
+from bertsmith.files import output_error, sync, write_bytes
 
 EXACT = 1_000_000  # texts up to which every one is compared, and no graph is made
 
@@ -73,6 +73,7 @@ class IndexWriter:
                     file.write(vectors)
                     batch = pyarrow.record_batch([ids, [_encodable(text) for text in texts]], schema=SCHEMA)
                     texts_file.write_batch(batch)
+            sync(self.folder / f"{name}.arrow")
         except OSError as error:
             raise output_error(self.folder, error.errno) from error
         if row > start:
@@ -130,6 +131,7 @@ class IndexWriter:
             start += number
         name = f"graph-{secrets.token_hex(4)}.usearch"
         graph.save(str(self.folder / name))
+        sync(self.folder / name)
         self.manifest = replace(self.manifest, graph=(name, rows))
 
 

@@ -142,9 +142,6 @@ class TaskModel:
         if new_pooler:
             kept = {name: one for name, one in checkpoint.weights.items() if not name.startswith("bert.pooler.")}
             checkpoint = dataclasses.replace(checkpoint, weights=kept)
-        if dropout is not None:
-            rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
-            checkpoint = dataclasses.replace(checkpoint, config={**checkpoint.config, **rates})
         built = cls._build(
             checkpoint,
             task,
@@ -152,6 +149,7 @@ class TaskModel:
             precision=precision,
             max_length=max_length or task.default_max_length,
             seed=seed,
+            dropout=dropout,
         )
         built.pass_tokens = pass_tokens
         built.differences.of_encoder().refuse(checkpoint.folder)
@@ -167,8 +165,10 @@ class TaskModel:
         precision: PrecisionName,
         max_length: float,
         seed: int = 0,
+        dropout: float | None = None,
     ) -> TaskModel:
         config = _config_of(checkpoint)
+        config = config if dropout is None else config.with_dropout(dropout)
         tokenizer = Tokenizer.from_folder(checkpoint.folder)
         checkpoint.check_vocabulary(tokenizer.vocab_size)
         task = task.fitted_to(checkpoint)

@@ -92,6 +92,10 @@ class BertConfig:
         """K, the width of one attention head."""
         return self.hidden_size // self.num_attention_heads
 
+    def with_dropout(self, rate: float) -> BertConfig:
+        """The same configuration with another dropout of the encoder."""
+        return dataclasses.replace(self, hidden_dropout_prob=rate, attention_probs_dropout_prob=rate)
+
     @property
     def head_dropout(self) -> float:
         """Dropout before a head."""

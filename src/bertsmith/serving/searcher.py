@@ -24,13 +24,15 @@ class Searcher:
 
     judge: a cross-encoder of the task rerank or regress
 
-    Raises `SettingsError` for a judge of another task.
+    Raises `DataError` where the index is of other vectors than the embedder's, `SettingsError` for a judge of another
+    task.
 
     >>> searcher = Searcher.open("idx/")                                           # doctest: +SKIP
     >>> searcher.search(["how do I compress a file"])[0][0].text                    # doctest: +SKIP
     """
 
     def __init__(self, index: Index, embedder: Embedder, judge: TaskModel | None = None) -> None:
+        check_model(index, embedder)
         if judge is not None and judge.task.name not in ("rerank", "regress"):
             raise SettingsError(f"--rerank: a model of the task {judge.task.name!r}; give one of the task rerank")
         self.index = index
@@ -69,16 +71,14 @@ class Searcher:
 def embedder_of(index: Index, model: str | None = None, **how: Any) -> Embedder:
     """The model that an index was made with, opened as it was then but for what is given.
 
-    Raises `DataError` where it is gone, or ``model`` gives other vectors.
+    Raises `DataError` where it is gone. Whether ``model`` gives the same vectors, `check_model` tells.
     """
     made = dict(index.manifest.model)
     name = made.pop("name")
     if model is None and Path(name).is_absolute() and not Path(name).is_dir():
         raise DataError(f"{index.folder}: its model was in {name}, which is gone; say where it is now with --model")
     options: dict[str, Any] = {option: how.get(option) or made.get(option) for option in {*made, *how}}
-    embedder = Embedder.open(model or name, **options)
-    check_model(index, embedder)
-    return embedder
+    return Embedder.open(model or name, **options)
 
 
 def reranked(judge: TaskModel, queries: Sequence[str], found: Sequence[Sequence[Hit]]) -> list[list[Hit]]:

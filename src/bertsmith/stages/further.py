@@ -23,23 +23,32 @@ from bertsmith.training.mixture import SOURCE
 
 
 @dataclass(frozen=True)
-class Further:
-    """A file, what its rows are trained with, and the rows."""
+class Read:
+    """A file as it was read, and what it shows to be trained with."""
 
     source: str
     task: Embed
     examples: Groups
-    encoded: Encoded | None = None
 
 
-def read_further(names: Sequence[str], columns: ColumnOptions, main: Embed) -> list[Further]:
+@dataclass(frozen=True)
+class Further:
+    """A file, what its rows are trained with, and the rows as tokens."""
+
+    source: str
+    task: Embed
+    encoded: Encoded
+
+
+def read_further(names: Sequence[str], columns: ColumnOptions, labels: tuple[str, ...]) -> list[Read]:
     """The files, each with the loss that stands before its name, or that its columns suggest.
+
+    labels: the classes of the file that the run is about, if it has any
 
     Raises `DataError` as reading them does, and `SettingsError` for two files whose classes differ: there is one
     classifier of pairs of vectors.
     """
     found = []
-    labels = main.labels
     for name in names:
         loss, colon, path = name.partition(":")
         given = colon and loss in get_args(Objective)
@@ -52,23 +61,20 @@ def read_further(names: Sequence[str], columns: ColumnOptions, main: Embed) -> l
                 "model learns one set of classes"
             )
         labels = labels or task.labels
-        task = replace(main, objective=task.objective, labels=task.labels, scale=task.scale)
-        found.append(Further(table.path, task, examples))
+        found.append(Read(table.path, task, examples))
     return found
 
 
-def encode_further(files: Sequence[Further], model: TaskModel) -> list[Further]:
-    """The files with their rows as tokens of a model."""
-    assert isinstance(model.task, Embed)
-    main = model.task
-    tasks = [
-        replace(file.task, pooling=main.pooling, prompts=main.prompts, default_prompt=main.default_prompt)
-        for file in files
-    ]
-    return [
-        replace(file, task=task, encoded=task.encode(file.examples, model.tokenizer, model.max_length))
-        for file, task in zip(files, tasks, strict=True)
-    ]
+def encode_further(files: Sequence[Read], model: TaskModel) -> list[Further]:
+    """The files as tokens of a model, to be trained as the model is but for what each shows of itself."""
+    encoded = []
+    for file in files:
+        assert isinstance(model.task, Embed)
+        shown = file.task
+        task = replace(model.task, objective=shown.objective, labels=shown.labels, scale=shown.scale)
+        rows = task.encode(file.examples, model.tokenizer, model.max_length)
+        encoded.append(Further(file.source, task, rows))
+    return encoded
 
 
 def loss_by_source(losses: Sequence[LossFunction]) -> LossFunction:

@@ -25,7 +25,7 @@ from bertsmith.engine.embedder import Embedder
 from bertsmith.errors import DataError, OutputError, SettingsError, count
 from bertsmith.report.bar import Bar
 from bertsmith.report.words import format_duration, format_number
-from bertsmith.serving.searcher import embedder_of
+from bertsmith.serving.searcher import check_model, embedder_of
 from bertsmith.stages.embed import counted
 from bertsmith.stages.embedding_options import EmbedderOptions, tell_news
 from bertsmith.stages.opened import tell
@@ -80,6 +80,8 @@ def index(settings: IndexSettings, *, console: Console | None = None) -> Index:
             embedder = embedder_for(folder, settings)
             tell_news(embedder, console)
             writer = IndexWriter(folder, manifest_of(embedder, settings), replacing=settings.overwrite)
+            if writer.earlier is not None:
+                check_model(writer.earlier, embedder)
             deleted = writer.delete(settings.delete)
             try:
                 with Bar("indexing", ("speed",), console=console) as bar:

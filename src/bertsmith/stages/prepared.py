@@ -45,7 +45,7 @@ class Prepared:
     @property
     def num_rows(self) -> int:
         """Rows to train on, of all files."""
-        return len(self.encoded.train) + sum(len(file.examples) for file in self.further)
+        return len(self.encoded.train) + sum(len(file.encoded) for file in self.further)
 
 
 def prepare(settings: FinetuneSettings) -> Prepared:
@@ -60,9 +60,9 @@ def prepare(settings: FinetuneSettings) -> Prepared:
         validation=settings.validation,
         seed=settings.fit.seed,
     )
-    further: list[Further] = []
+    further = []
     if isinstance(splits.task, Embed):
-        further = read_further(settings.also, settings.columns, splits.task)
+        further = read_further(settings.also, settings.columns, splits.task.labels)
         classes = next((file.task.labels for file in further if file.task.labels), ())
         splits = replace(splits, task=replace(splits.task, labels=splits.task.labels or classes))
     model = start_model(settings, splits)
@@ -74,7 +74,7 @@ def prepare(settings: FinetuneSettings) -> Prepared:
         encoded,
         describe_splits(splits, encoded),
         check_splits(splits, encoded, model.max_length, settings.fit.pass_tokens),
-        encode_further(further, model) if further else [],
+        encode_further(further, model),
     )
 
 
@@ -126,7 +126,7 @@ def show_data(prepared: Prepared, console: Console) -> None:
     """Tell what the data is, what was found in it, and what of the model is new."""
     console.print(tabulate_splits(prepared.described))
     for file in prepared.further:
-        told = f"also {file.source}: {count(len(file.examples), 'row')}, loss {file.task.objective}"
+        told = f"also {file.source}: {count(len(file.encoded), 'row')}, loss {file.task.objective}"
         console.print(told, highlight=False, markup=False, soft_wrap=True)
     for finding in prepared.findings:
         console.print(f"{finding.level}: {finding.message}", highlight=False, markup=False)

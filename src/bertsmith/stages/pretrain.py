@@ -129,9 +129,7 @@ def start_model(settings: PretrainSettings, corpus: Corpus) -> LanguageModel:
         # (docs/lab-notes.md: with it, it forgets more than it learns).
         rate = settings.dropout
         model.model.encoder.set_dropout(rate)
-        model.model.config = dataclasses.replace(
-            model.model.config, hidden_dropout_prob=rate, attention_probs_dropout_prob=rate
-        )
+        model.model.config = model.model.config.with_dropout(rate)
     positions = model.model.config.max_position_embeddings
     if settings.longest > positions:
         raise SettingsError(

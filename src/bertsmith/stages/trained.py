@@ -78,9 +78,8 @@ def plan_and_loss(prepared: Prepared, options: FitOptions) -> tuple[Plan, LossFu
     plan, loss = plan_of(task, prepared.encoded.train, options), task_loss(task)
     if not prepared.further:
         return plan, loss
-    others = [(file.task, file.encoded) for file in prepared.further if file.encoded is not None]
-    plans = [plan, *(plan_of(other, encoded, options) for other, encoded in others)]
-    return Mixture(plans, options.seed), loss_by_source([loss, *(task_loss(other) for other, _ in others)])
+    plans = [plan, *(plan_of(file.task, file.encoded, options) for file in prepared.further)]
+    return Mixture(plans, options.seed), loss_by_source([loss, *(task_loss(file.task) for file in prepared.further)])
 
 
 def options_of(task: Task, options: FitOptions) -> FitOptions:
@@ -119,7 +118,7 @@ def identify(
     The data to evaluate on is part of it: scores decide which weights are kept, and when training stops.
     """
     values = {name: value for name, value in to_flat(settings).items() if name not in _FREE}
-    told = [f"{file.task.objective} of {_checksum(file.encoded)}" for file in further if file.encoded is not None]
+    told = [f"{file.task.objective} of {_checksum(file.encoded)}" for file in further]
     return {
         **values,
         "the training data": _checksum(rows),

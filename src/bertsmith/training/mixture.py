@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from bertsmith.model.batch import Batch
-from bertsmith.training.plan import BatchPlan, shuffled
+from bertsmith.training.plan import BatchPlan, Orders
 
 SOURCE = "source"  # the target that says which plan a batch came from, a number from 0, shape ()
 
@@ -28,13 +28,11 @@ class Mixture:
 
     def __init__(self, plans: Sequence[BatchPlan], seed: int) -> None:
         self.plans = plans
-        self.seed = seed
         self.batch_size = plans[0].batch_size
         self.tokens_per_epoch = sum(plan.tokens_per_epoch for plan in plans)
         self._ends = np.cumsum([plan.steps_per_epoch for plan in plans])
         self.steps_per_epoch = int(self._ends[-1])
-        self._epoch = -1
-        self._order: NDArray[np.int64] = np.empty(0, np.int64)
+        self._orders = Orders(self.steps_per_epoch, seed)
 
     @property
     def used_ids(self) -> NDArray[np.int64]:
@@ -43,10 +41,7 @@ class Mixture:
     def place(self, step: int) -> tuple[int, int]:
         """The plan that step ``step`` takes its batch from, and the step of that plan."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        if epoch != self._epoch:
-            self._order = shuffled(self.steps_per_epoch, self.seed, epoch)
-            self._epoch = epoch
-        chosen = int(self._order[place])
+        chosen = int(self._orders.of(epoch)[place])
         source = int(np.searchsorted(self._ends, chosen, side="right"))
         steps = self.plans[source].steps_per_epoch
         return source, epoch * steps + chosen - int(self._ends[source] - steps)

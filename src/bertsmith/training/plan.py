@@ -70,20 +70,15 @@ class BatchPlan:
         self.row_tokens = rows.row_tokens
         self.batch_size = options.batch_size
         self.pass_tokens = options.pass_tokens
-        self.seed = options.seed
         self.steps_per_epoch = math.ceil(len(rows) / options.batch_size)
         self.tokens_per_epoch = int(self.row_tokens.sum())
         self.used_ids = rows.used_ids
-        self._epoch = -1
-        self._order: NDArray[np.int64] = np.empty(0, np.int64)
+        self._orders = Orders(len(rows), options.seed)
 
     def step_rows(self, step: int) -> NDArray[np.int64]:
         """The rows of optimizer step ``step``, counted from 0 over all epochs."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        if epoch != self._epoch:
-            self._order = shuffled(len(self.rows), self.seed, epoch)
-            self._epoch = epoch
-        return self._order[place * self.batch_size : (place + 1) * self.batch_size]
+        return self._orders.of(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
 
     def num_rows(self, step: int) -> int:
         return len(self.step_rows(step))
@@ -95,6 +90,23 @@ class BatchPlan:
         """The rows of a step in parts of at most ``pass_tokens`` tokens (one row at least)."""
         rows = self.step_rows(step)
         return [rows[low:high] for low, high in runs_within(self.row_tokens[rows], self.pass_tokens)]
+
+
+class Orders:
+    """The orders of ``count`` things by epoch (see `shuffled`); that of the last epoch asked for is kept."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count = count
+        self.seed = seed
+        self._epoch = -1
+        self._order: NDArray[np.int64] = np.empty(0, np.int64)
+
+    def of(self, epoch: int) -> NDArray[np.int64]:
+        """A permutation of ``range(count)``."""
+        if epoch != self._epoch:
+            self._order = shuffled(self.count, self.seed, epoch)
+            self._epoch = epoch
+        return self._order
 
 
 def shuffled(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
