@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from html import unescape
 from html.parser import HTMLParser
@@ -240,3 +242,24 @@ def test_a_method_that_is_none() -> None:
 def test_an_impossible_output_is_told_before_the_model_is_opened(name: str, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is a folder; name a file in it"):
         cluster(ClusterSettings("none.txt", "no/such/model", **{name: str(tmp_path)}))  # type: ignore[arg-type]
+
+
+def test_a_reader_that_has_enough_costs_no_report(model_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    """As in ``bertsmith cluster ... | head -1``: files are written before anything is shown."""
+    (tmp_path / "t.txt").write_text("".join(f"the cat sat on mat {number}\n" for number in range(12)))
+    words = [
+        "--input",
+        str(tmp_path / "t.txt"),
+        "--method",
+        "kmeans",
+        "--number",
+        "3",
+        "--report",
+        str(tmp_path / "c.html"),
+    ]
+    command = [sys.executable, "-m", "bertsmith", "cluster", "--model", str(model_folder("embed")), *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(60) == 141
+    assert "</html>" in (tmp_path / "c.html").read_text()

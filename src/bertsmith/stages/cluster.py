@@ -90,12 +90,6 @@ def cluster(settings: ClusterSettings, *, console: Console | None = None) -> NDA
         for number, (middle, words) in enumerate(zip(middles(vectors, labels), keywords(texts, labels), strict=True))
     ]
     alone = int((labels < 0).sum())
-    if settings.json or not sys.stdout.isatty():
-        for number, one in enumerate(facts):
-            told = {"cluster": number, "texts": one.size, "words": list(one.words), "middle": one.middle}
-            print(dump_json(told))
-    else:
-        show(facts, alone)
     if settings.out is not None:
         write_text(settings.out, "".join(dump_json(line) + "\n" for line in lines_of(rows, labels)))
     if settings.report is not None:
@@ -104,6 +98,12 @@ def cluster(settings: ClusterSettings, *, console: Console | None = None) -> NDA
         title = f"Clusters of {Path(name_of(settings.input)).name}"
         write_cluster_page(settings.report, title, facts, places, labels[chosen], alone=alone)
         console.print(f"open {settings.report} in a browser", highlight=False, markup=False)
+    if settings.json or not sys.stdout.isatty():
+        for number, one in enumerate(facts):
+            told = {"cluster": number, "texts": one.size, "words": list(one.words), "middle": one.middle}
+            print(dump_json(told))
+    else:
+        show(facts, alone)
     return labels
 
 
