@@ -157,6 +157,17 @@ _VERBS: dict[str, tuple[str, str, list[str]]] = {
             "bertsmith export --model starter --to openvino --precision int8 --data d --out m",
         ],
     ),
+    "serve": (
+        "Use",
+        "Answer over HTTP, and show a page to try models on.\n\n"
+        "Speaks to clients of OpenAI's embeddings, of text-embeddings-inference and of huggingface_hub; /docs tells "
+        "all routes. SIGTERM ends it when all is answered, SIGHUP opens the models anew.",
+        [
+            "bertsmith serve --model starter",
+            "bertsmith serve --model runs/x --model ner=runs/tagger --port 8080",
+            "bertsmith serve --index idx/ --precision int8 --api-key-file keys.txt",
+        ],
+    ),
     "cluster": (
         "Use",
         "Group texts that mean alike.",

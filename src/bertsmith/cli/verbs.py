@@ -26,6 +26,7 @@ from bertsmith.stages.prepare_settings import PrepareSettings
 from bertsmith.stages.pretrain_settings import PretrainSettings
 from bertsmith.stages.quickstart_settings import QuickstartSettings
 from bertsmith.stages.search import SearchSettings
+from bertsmith.stages.serve import ServeSettings
 from bertsmith.stages.similar import SimilarSettings
 from bertsmith.stages.vocab_settings import VocabSettings
 from bertsmith.stages.whiten import WhitenSettings
@@ -138,3 +139,9 @@ def quickstart(*, settings: Annotated[QuickstartSettings | None, _FLAT] = None, 
     from bertsmith.stages.quickstart import quickstart as run
 
     run(settings or QuickstartSettings())
+
+
+def serve(*, settings: Annotated[ServeSettings | None, _FLAT] = None, config: Config = None) -> None:
+    from bertsmith.stages.serve import serve as run
+
+    run(settings or ServeSettings())

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from bertsmith.engine.engine import Engine
@@ -66,6 +67,12 @@ def choose_engine(
     return WhereWorth(plain, 0 if name == "openvino" else tokens_worth_compiling(model), threads)
 
 
+def lasting_engine(device: torch.device, name: EngineName = "auto") -> EngineName:
+    """The engine for a model that answers for long, so that compiling it is always worth the time."""
+    installed = importlib.util.find_spec("openvino") is not None
+    return "openvino" if name == "auto" and installed and device.type == "cpu" else name
+
+
 def tokens_worth_compiling(model: EncoderModel) -> int:
     """Tokens from which on compiling a model pays: the more, the smaller it is."""
     weights = sum(weight.numel() for weight in model.encoder.layers.parameters())
@@ -85,6 +92,20 @@ class WhereWorth:
         self.threads = threads
         self.name = "torch"
         self.asked = 0  # tokens so far
+
+    @property
+    def lanes(self) -> int:
+        """Of the engine that computed last."""
+        return self._last.lanes
+
+    @property
+    def lane_tokens(self) -> int:
+        """Of the engine that computed last."""
+        return self._last.lane_tokens
+
+    @property
+    def _last(self) -> Engine:
+        return self.compiled if self.name != self.plain.name else self.plain
 
     @cached_property
     def compiled(self) -> Engine:
@@ -129,6 +150,16 @@ class InInt8:
         self.folder = folder
         self.threads = threads
         self._engine: Engine | None = None
+
+    @property
+    def lanes(self) -> int:
+        """Of the prepared engine."""
+        return (self._engine or self.plain).lanes
+
+    @property
+    def lane_tokens(self) -> int:
+        """Of the prepared engine."""
+        return (self._engine or self.plain).lane_tokens
 
     def shape(self, sequences: Ragged) -> tuple[int, int]:
         """The shape of the head's outputs: (S, C) or (N, C)."""

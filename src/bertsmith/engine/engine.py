@@ -18,6 +18,14 @@ class Engine(Protocol):
 
     name: str
 
+    @property
+    def lanes(self) -> int:
+        """Calls of `outputs` that are best made at once, each from a thread of its own. More are safe."""
+
+    @property
+    def lane_tokens(self) -> int:
+        """Tokens of a call from which on a larger one is no faster by token."""
+
     def shape(self, sequences: Ragged) -> tuple[int, int]:
         """The shape of their outputs: (S, C) for heads by sequence, (N, C) for heads by token."""
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from bertsmith.checkpoint import (
     Checkpoint,
@@ -149,27 +151,40 @@ class LanguageModel:
         >>> model.fill("the capital of france is [MASK].")[0][0].token         # doctest: +SKIP
         'paris'
         """
-        encoded = self.tokenizer.encode([text])
-        limit = self.model.config.max_position_embeddings
-        if len(encoded.ids) > limit:
-            raise DataError(f"the text has {len(encoded.ids)} tokens, and the model reads {limit}; give a shorter one")
-        places = np.flatnonzero(encoded.ids == self.tokenizer.mask_id)
-        if not len(places):
-            raise DataError(f"no [MASK] in {text[:60]!r}; write [MASK] where a token is to be guessed")
+        ids = self.read(text)
         with self.precision.compute():
-            tokens = self.model(_on_device(encoded.ids, self.precision.device)).tokens
-        assert tokens is not None
+            vectors, _ = self.model.vectors(_on_device(ids, self.precision.device))
+        return self.guesses(ids, vectors, top=top)
+
+    def read(self, text: str) -> NDArray[np.int32]:
+        """The tokens of a text, (T,). Raises `DataError` for one without a [MASK], or longer than the model reads."""
+        ids = self.tokenizer.encode([text]).ids
+        limit = self.model.config.max_position_embeddings
+        if len(ids) > limit:
+            raise DataError(f"the text has {len(ids)} tokens, and the model reads {limit}; give a shorter one")
+        if self.tokenizer.mask_id not in ids:
+            raise DataError(f"no [MASK] in {text[:60]!r}; write [MASK] where a token is to be guessed")
+        return ids
+
+    @torch.inference_mode()
+    def guesses(self, ids: NDArray[np.int32], vectors: Tensor, *, top: int) -> list[list[Guess]]:
+        """For each [MASK] its most probable tokens, from a text's last vectors. Shape: ids (T,), vectors (T, D)."""
+        places = np.flatnonzero(ids == self.tokenizer.mask_id)
         seen_from = places - 1 if self.model.head_kind == "causal" else places  # which is guessed from the one before
-        chances, ids = tokens[torch.from_numpy(seen_from)].float().softmax(-1).topk(min(top, tokens.shape[-1]))
+        head = self.model.head.tokens
+        assert head is not None
+        with self.precision.compute():
+            tokens = head.logits(vectors[torch.from_numpy(seen_from)], self.model.words)
+        chances, numbers = tokens.float().softmax(-1).topk(min(top, tokens.shape[-1]))
         return [
             [
-                Guess(self.tokenizer.vocabulary[token], chance, self._filled(encoded.ids, place, token))
-                for chance, token in zip(chances[row].tolist(), ids[row].tolist(), strict=True)
+                Guess(self.tokenizer.vocabulary[token], chance, self._filled(ids, place, token))
+                for chance, token in zip(chances[row].tolist(), numbers[row].tolist(), strict=True)
             ]
             for row, place in enumerate(places.tolist())
         ]
 
-    def _filled(self, ids: np.ndarray[Any, np.dtype[np.int32]], place: int, token: int) -> str:
+    def _filled(self, ids: NDArray[np.int32], place: int, token: int) -> str:
         filled = ids.copy()
         filled[place] = token
         return self.tokenizer.decode(filled[1:-1], skip_special=False)
@@ -208,7 +223,7 @@ def _new_model(config: BertConfig, kind: PretrainingKind, seed: int) -> Pretrain
     return PretrainingModel(config, kind, torch.Generator().manual_seed(seed))
 
 
-def _on_device(ids: np.ndarray[Any, np.dtype[np.int32]], device: torch.device) -> Batch:
+def _on_device(ids: NDArray[np.int32], device: torch.device) -> Batch:
     held = torch.from_numpy(ids.astype(np.int64)).to(device)
     return Batch(held, torch.zeros_like(held), torch.tensor([len(held)]))
 

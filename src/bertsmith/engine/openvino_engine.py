@@ -7,6 +7,9 @@ nearly equal lengths, so that almost nothing is padded. While the processor comp
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +22,7 @@ from bertsmith.text.ragged import Ragged, gather_places
 OpenVINOPrecision = Literal["fp32", "bf16"]  # of the arithmetic; a quantized graph computes int8 where it says so
 
 PASS_TOKENS = 2048  # of a rectangle: more gain nothing here, and fall out of the processor's cache
+LANE_TOKENS = 512  # of a rectangle: 128 reach nine tenths of the speed, these all of it (docs/lab-notes.md)
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -33,6 +37,7 @@ class OpenVINOEngine:
     """
 
     name = "openvino"
+    lane_tokens = LANE_TOKENS
 
     def __init__(
         self,
@@ -49,7 +54,7 @@ class OpenVINOEngine:
         self.by_token = by_token
         self.num_outputs = num_outputs
         self.pass_tokens = pass_tokens
-        threads = threads or len(os.sched_getaffinity(0))
+        self.lanes = threads = threads or len(os.sched_getaffinity(0))
         self._compiled = openvino.Core().compile_model(
             graph,
             "CPU",
@@ -60,7 +65,7 @@ class OpenVINOEngine:
                 "ENABLE_CPU_PINNING": False,
             },
         )
-        self._queue = openvino.AsyncInferQueue(self._compiled, threads)
+        self._idle: SimpleQueue[Any] = SimpleQueue()
 
     def shape(self, sequences: Ragged) -> tuple[int, int]:
         """The shape of the head's outputs: (S, C) or (N, C)."""
@@ -85,10 +90,23 @@ class OpenVINOEngine:
             except BaseException as error:  # one raised here would be lost in the runtime's own thread
                 failures.append(error)
 
-        self._queue.set_callback(receive)
-        for bucket in buckets_by_length(sequences, self.pass_tokens):
-            self._queue.start_async(dict(zip(INPUTS, (bucket.ids, bucket.segments, bucket.mask), strict=True)), bucket)
-        self._queue.wait_all()
+        with self._requests() as requests:
+            requests.set_callback(receive)
+            for bucket in buckets_by_length(sequences, self.pass_tokens):
+                requests.start_async(dict(zip(INPUTS, (bucket.ids, bucket.segments, bucket.mask), strict=True)), bucket)
+            requests.wait_all()
         if failures:
             raise failures[0]
         return outputs
+
+    @contextmanager
+    def _requests(self) -> Iterator[Any]:
+        """Inference requests for one call, lent: calls of several threads have each their own."""
+        import openvino
+
+        try:
+            requests = self._idle.get_nowait()
+        except Empty:
+            requests = openvino.AsyncInferQueue(self._compiled, self.lanes)
+        yield requests
+        self._idle.put(requests)  # after an error they are left to be collected: some may still be under way

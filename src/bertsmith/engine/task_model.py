@@ -61,6 +61,7 @@ class TaskModel:
     pass_tokens: most tokens computed at once
     engine_name: of what computes outputs; "torch" for a model whose weights change
     int8_from:   folder whose export in int8 computes outputs (see `choose_engine`); ``None`` for ``precision``
+    threads:     of a CPU that OpenVINO may use; as many as the process may unless given
     differences: how the checkpoint it was loaded from differs from the model
     """
 
@@ -72,6 +73,7 @@ class TaskModel:
     pass_tokens: int = FitOptions.pass_tokens
     engine_name: EngineName = "torch"
     int8_from: Path | None = None
+    threads: int | None = None
     differences: Differences = field(default_factory=Differences)
     _chosen: tuple[EncoderModel, Engine] | None = field(default=None, init=False, repr=False)
 
@@ -84,6 +86,7 @@ class TaskModel:
         device: str = "auto",
         precision: InferencePrecision = "fp32",
         engine: EngineName = "auto",
+        threads: int | None = None,
     ) -> TaskModel:
         """The model of a checkpoint: one of ours, one that transformers wrote with a head of a task, or a hub name.
 
@@ -91,6 +94,7 @@ class TaskModel:
                     software as many as its tokenizer says (``model_max_length``) and the encoder has positions for
         precision:  number format of matrix products; int8 on a CPU, as `export` left it in the folder
         engine:     what computes; see `choose_engine`. The weights are not to be changed then
+        threads:    of a CPU that OpenVINO may use
 
         Raises `CheckpointError` for an encoder without a task, missing tensors, layers that the configuration does not
         have, and damaged files, `SettingsError` for a ``max_length`` beyond the encoder's positions.
@@ -108,6 +112,7 @@ class TaskModel:
         built.differences.refuse(checkpoint.folder)
         built.differences = built.differences.but_pretraining()
         built.engine_name = engine
+        built.threads = threads
         built.int8_from = checkpoint.folder if precision == "int8" else None
         return built
 
@@ -258,6 +263,7 @@ class TaskModel:
                 self.precision,
                 int8=self.int8_from is not None,
                 folder=self.int8_from,
+                threads=self.threads,
                 pass_tokens=self.pass_tokens,
             )
             self._chosen = self.model, engine

@@ -16,6 +16,8 @@ from bertsmith.text.ragged import Ragged, gather_places, runs_within
 from bertsmith.training.options import FitOptions
 from bertsmith.training.precision import Precision
 
+_CPU_TOKENS = 1024
+
 
 class TorchEngine:
     """A model on a device.
@@ -24,11 +26,17 @@ class TorchEngine:
     """
 
     name = "torch"
+    lanes = 1  # every call uses all threads, or the whole GPU
 
     def __init__(self, model: EncoderModel, precision: Precision, pass_tokens: int = FitOptions.pass_tokens) -> None:
         self.model = model.to(precision.device)
         self.precision = precision
         self.pass_tokens = pass_tokens
+
+    @property
+    def lane_tokens(self) -> int:
+        """Tokens of a call from which on a larger one is no faster by token."""
+        return _CPU_TOKENS if self.precision.device.type == "cpu" else self.pass_tokens
 
     @property
     def by_token(self) -> bool:

@@ -120,3 +120,29 @@ class PretrainingModel(EncoderModel):
         layout = PackedLayout(batch.lengths, batch.ids.device)
         x = self.encoder(batch.ids, batch.segments, layout).last
         return x, layout
+
+
+class LastVectors(EncoderModel):
+    """An encoder whose last vectors are its output, for engines: what a `TokenGuess` begins with.
+
+    >>> config = BertConfig(hidden_size=8, num_attention_heads=2, vocab_size=50)
+    >>> ids = torch.tensor([2, 7, 3])
+    >>> LastVectors(PretrainingModel(config, "masked"))(Batch(ids, torch.zeros_like(ids), torch.tensor([3]))).shape
+    torch.Size([3, 8])
+    """
+
+    head_kind = "token"
+
+    def __init__(self, model: EncoderModel) -> None:
+        super().__init__()
+        self.config = model.config
+        self.encoder = model.encoder
+        self.num_outputs = model.config.hidden_size
+
+    def forward(self, batch: Batch) -> Tensor:
+        """A packed batch to vectors, (N, D)."""
+        return self.logits(batch.ids, batch.segments, PackedLayout(batch.lengths, batch.ids.device))
+
+    def logits(self, ids: Tensor, segments: Tensor | None, layout: Layout) -> Tensor:
+        """The last vectors in either layout, (N, D) or (B, T, D)."""
+        return self.encoder(ids, segments, layout).last  # type: ignore[no-any-return]

@@ -1,0 +1,301 @@
+"""One queue a model: what is asked at the same time is computed together.
+
+Enters: jobs, each some sequences. Leaves: the engine's outputs of each job. Knows nothing of texts, tasks or HTTP.
+
+A batch is the sequence that has waited longest and those nearest to it in length, up to as many tokens as the engine
+gains by. So little of a batch is padding, and nobody waits for ever behind shorter ones: whoever is oldest goes next.
+The engine is never kept waiting for a batch to fill: what has gathered while it computed is the next batch.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from bisect import bisect_left, insort
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertsmith.engine.engine import Engine
+from bertsmith.serving.refusals import Failed, Overloaded, Refusal
+from bertsmith.text.ragged import Ragged, gather_places
+
+Outputs = NDArray[np.float32]
+ROW_TOKENS = 24  # tokens that could be computed in the time a call takes beside its tokens (docs/lab-notes.md)
+LEAST_SHARE = 64  # tokens; fewer are not shared out among lanes
+BROKEN_AFTER = 3  # calls of the engine in a row that failed
+
+
+@dataclass(frozen=True)
+class BatchFacts:
+    """What was computed at once. ``places`` is the tokens and the padding beside them, ``seconds`` how long it took."""
+
+    sequences: int
+    tokens: int
+    places: int
+    seconds: float
+
+
+class Job:
+    """Sequences that somebody waits for.
+
+    deliver: called once, from another thread, with the outputs (S, C) or (N, C), or with what prevented them
+    waited, computed: seconds before its first sequence was taken, and from then until its last was done
+    """
+
+    def __init__(self, sequences: Ragged, deliver: Callable[[Outputs | Exception], None]) -> None:
+        self.sequences = sequences
+        self.deliver = deliver
+        self.began = time.monotonic()
+        self.waited = 0.0
+        self.computed = 0.0
+        self.left = len(sequences)
+        self.outputs: Outputs | None = None
+        self.over = False  # delivered, or nobody waits any more
+
+    def receive(self, rows: NDArray[np.int64], found: Outputs, shape: tuple[int, int]) -> None:
+        """Take the outputs of some of its sequences."""
+        if self.outputs is None:
+            self.outputs = np.empty(shape, np.float32)
+        by_token = shape[0] != len(self.sequences)
+        self.outputs[gather_places(self.sequences.bounds, rows)[0] if by_token else rows] = found
+        self.left -= len(rows)
+
+    def end(self, result: Outputs | Exception) -> None:
+        """Tell whoever waits."""
+        self.over = True
+        self.computed = time.monotonic() - self.began - self.waited
+        self.deliver(result)
+
+
+Item = tuple[Job, int, int]  # a job, one of its sequences, and the tokens of that
+
+
+class Batcher:
+    """The queue of an engine, and the threads that feed it, one a lane.
+
+    max_wait: seconds that may be waited; who would have to wait longer is refused at once
+    watch:    told of every batch, from the threads that compute
+    """
+
+    def __init__(
+        self, engine: Engine, *, max_wait: float, watch: Callable[[BatchFacts], None] = lambda facts: None
+    ) -> None:
+        self.engine = engine
+        self.max_wait = max_wait
+        self.watch = watch
+        self.speed = 1.0  # tokens a second, of all lanes together; measured
+        self.promised = 0  # tokens that were admitted and are not computed yet
+        self.failures = 0  # calls of the engine that failed since the last that did not
+        self._waiting: OrderedDict[int, Item] = OrderedDict()  # by number, the oldest first
+        self._by_length: list[tuple[int, int]] = []  # (tokens, number) of the same, sorted
+        self._number = 0
+        self._closed = False
+        self._free = 0  # lanes with nothing to do
+        self._change = threading.Condition()
+        self._lanes = [
+            threading.Thread(target=self._work, name=f"lane-{lane}", daemon=True) for lane in range(engine.lanes)
+        ]
+
+    def start(self, sample: Ragged) -> None:
+        """Measure the engine's speed on sequences, and begin to take jobs."""
+        began = time.monotonic()
+        self.engine.outputs(sample)
+        self.speed = len(sample.ids) / max(1e-6, time.monotonic() - began)
+        for lane in self._lanes:
+            lane.start()
+
+    @property
+    def broken(self) -> bool:
+        """Whether the engine fails whatever it is asked."""
+        return self.failures >= BROKEN_AFTER
+
+    @property
+    def wait(self) -> float:
+        """Seconds until what is promised now will have been computed."""
+        return self.promised / self.speed
+
+    @property
+    def num_waiting(self) -> int:
+        """Sequences in the queue."""
+        return len(self._waiting)
+
+    def admit(self, tokens: int) -> None:
+        """Promise to compute about so many tokens; `submit` or `release` is to follow.
+
+        Raises `Overloaded` where they would have to wait longer than ``max_wait``.
+        """
+        with self._change:
+            wait = self.wait
+            if wait > self.max_wait:
+                raise Overloaded(
+                    f"overloaded: a request would wait {wait:.1f} seconds, and {self.max_wait:g} is the limit; "
+                    "try again later",
+                    retry_after=max(1, math.ceil(wait - self.max_wait / 2)),
+                )
+            self.promised += tokens
+
+    def release(self, tokens: int) -> None:
+        """Take a promise back."""
+        with self._change:
+            self.promised -= tokens
+
+    def submit(self, job: Job, promised: int) -> None:
+        """Queue a job, which was admitted as ``promised`` tokens."""
+        lengths = job.sequences.lengths.tolist()
+        with self._change:
+            self.promised += len(job.sequences.ids) - promised
+            for row, length in enumerate(lengths):
+                self._waiting[self._number] = (job, row, length)
+                insort(self._by_length, (length, self._number))
+                self._number += 1
+            self._change.notify(len(lengths))
+        if not lengths:
+            job.end(np.empty(self.engine.shape(job.sequences), np.float32))
+
+    def drop(self, job: Job) -> None:
+        """Forget a job that nobody waits for any more, or that failed."""
+        with self._change:
+            job.over = True
+            for number in [number for number, item in self._waiting.items() if item[0] is job]:
+                self._take(number)
+
+    def close(self) -> None:
+        """Compute what is queued, and end."""
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+        for lane in self._lanes:
+            if lane.ident is not None:
+                lane.join()
+
+    def _work(self) -> None:
+        while batch := self._next():
+            self._compute(batch)
+
+    def _next(self) -> list[Item]:
+        """The next batch, once there is one; none after the end."""
+        with self._change:
+            self._free += 1
+            while not self._waiting and not self._closed:
+                self._change.wait()
+            numbers = self._chosen() if self._waiting else []
+            self._free -= 1
+            now = time.monotonic()
+            batch = [self._take(number) for number in numbers]
+            for job, _, _ in batch:
+                job.waited = job.waited or now - job.began
+            return batch
+
+    def _take(self, number: int) -> Item:
+        item = self._waiting.pop(number)
+        self._by_length.pop(bisect_left(self._by_length, (item[2], number)))
+        self.promised -= item[2]
+        return item
+
+    def _chosen(self) -> list[int]:
+        """Numbers of the sequences of the next batch: the oldest, and its neighbours in length."""
+        number, (_, _, length) = next(iter(self._waiting.items()))
+        share = sum(tokens for tokens, _ in self._by_length) // self._free
+        budget = min(self.engine.lane_tokens, max(LEAST_SHARE, share))
+        low, high = neighbours(self._by_length, bisect_left(self._by_length, (length, number)), budget)
+        return [number for _, number in self._by_length[low:high]]
+
+    def _compute(self, batch: Sequence[Item]) -> None:
+        by_job: dict[Job, list[int]] = {}
+        for job, row, _ in batch:
+            by_job.setdefault(job, []).append(row)
+        try:
+            self._compute_together(by_job)
+        except Exception as error:
+            if len(by_job) == 1:
+                self._fail(next(iter(by_job)), error)
+                return
+            for job, rows in by_job.items():  # one of them may be to blame: the others are not to suffer
+                try:
+                    self._compute_together({job: rows})
+                except Exception as own:
+                    self._fail(job, own)
+
+    def _compute_together(self, by_job: dict[Job, list[int]]) -> None:
+        rows = {job: np.array(rows, dtype=np.int64) for job, rows in by_job.items()}
+        parts = [
+            job.sequences if len(taken) == len(job.sequences) else job.sequences.take(taken)
+            for job, taken in rows.items()
+        ]
+        rows = {job: np.sort(taken) if len(taken) == len(job.sequences) else taken for job, taken in rows.items()}
+        sequences = parts[0] if len(parts) == 1 else Ragged.concatenate(parts)
+        began = time.monotonic()
+        try:
+            outputs = self.engine.outputs(sequences)
+        except Exception:
+            self.failures += 1
+            raise
+        seconds = time.monotonic() - began
+        self.failures = 0
+        self._learn_speed(len(sequences.ids), seconds)
+        self.watch(
+            BatchFacts(len(sequences), len(sequences.ids), len(sequences) * int(sequences.lengths.max()), seconds)
+        )
+        by_token = len(outputs) != len(sequences)
+        place = 0
+        for (job, taken), part in zip(rows.items(), parts, strict=True):
+            size = len(part.ids) if by_token else len(part)
+            self._hand_over(job, taken, outputs[place : place + size])
+            place += size
+
+    def _hand_over(self, job: Job, rows: NDArray[np.int64], found: Outputs) -> None:
+        with self._change:
+            if job.over:
+                return
+            job.receive(rows, found, self.engine.shape(job.sequences))
+            done = job.left == 0
+        if done and job.outputs is not None:
+            finite = bool(np.isfinite(job.outputs).all())
+            job.end(job.outputs if finite else Failed("the model's output is not finite for this input"))
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        if job.over:
+            return
+        self.drop(job)
+        refusal = error if isinstance(error, Refusal) else Failed("the model could not compute this input")
+        refusal.__cause__ = error
+        job.end(refusal)
+
+    def _learn_speed(self, tokens: int, seconds: float) -> None:
+        """The running mean over batches, each as heavy as it is long."""
+        measured = tokens / max(1e-6, seconds) * self.engine.lanes
+        weight = min(0.3, seconds)
+        self.speed += weight * (measured - self.speed)
+
+
+def neighbours(by_length: Sequence[tuple[int, int]], place: int, budget: int) -> tuple[int, int]:
+    """The run (low, high) around a place of sorted (tokens, number) that is best computed at once.
+
+    It grows to whichever side it pads less, as long as it fits ``budget`` with its padding, and one more costs less in
+    padding than a call of its own would.
+
+    >>> neighbours([(8, 0), (9, 1), (10, 2), (60, 3)], 1, 512)
+    (0, 3)
+    """
+    low, high = place, place + 1
+    width = by_length[place][0]
+    while True:
+        rows = high - low
+        shorter = width - by_length[low - 1][0] if low > 0 else math.inf
+        longer = rows * (by_length[high][0] - width) if high < len(by_length) else math.inf
+        if min(shorter, longer) > ROW_TOKENS:
+            return low, high
+        if shorter <= longer:
+            if (rows + 1) * width > budget:
+                return low, high
+            low -= 1
+        else:
+            if (rows + 1) * by_length[high][0] > budget:
+                return low, high
+            width = by_length[high][0]
+            high += 1
