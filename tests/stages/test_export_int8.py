@@ -19,7 +19,8 @@ from bertsmith.engine.torch_engine import TorchEngine
 from bertsmith.errors import OutputError
 from bertsmith.stages import export as stage
 
-from .conftest import WORDS, contents, random_lines, refused
+from ..tiny_models import WORDS
+from .conftest import contents, random_lines, refused
 from .test_export import INT8, opened
 
 pytest.importorskip("nncf", reason="the extra 'fast' is not installed")

@@ -35,7 +35,7 @@ from bertsmith.stages.finetune_settings import FinetuneSettings
 from bertsmith.stages.prepared import Prepared, prepare
 from bertsmith.text import Tokenizer
 
-from .conftest import TINY_SHAPE
+from ..tiny_models import TINY_SHAPE
 
 CHECKPOINT = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt",
               "special_tokens_map.json", "bertsmith.json", "README.md")  # fmt: skip

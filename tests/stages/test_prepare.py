@@ -23,7 +23,7 @@ from bertsmith.stages.prepare import prepare
 from bertsmith.stages.prepare_settings import PrepareSettings
 from bertsmith.stages.tokenizers import open_tokenizer
 
-from .conftest import small_tokenizer
+from ..tiny_models import small_tokenizer
 
 WORDS = ["the", "a", "cat", "dog", "sat", "ran", "on", "in", "mat", "park", "good", "bad", "film", "it", "was", "who"]
 

@@ -24,7 +24,8 @@ from bertsmith.corpus.shards import Corpus
 from bertsmith.engine.language_model import LanguageModel
 from bertsmith.model import BertConfig
 
-from .conftest import TINY_SHAPE, random_text, small_tokenizer
+from ..tiny_models import TINY_SHAPE, small_tokenizer
+from .conftest import random_text
 from .processes import KILLED, WATCH, Processes, kill_often, same_outcome, story
 from .test_bad_input import fill, small_disk, small_files
 

@@ -17,7 +17,8 @@ from bertsmith.engine.embedder import Embedder
 from bertsmith.stages.embedding_options import EmbedderOptions
 from bertsmith.stages.search import SearchSettings, search
 
-from .conftest import WORDS, refused
+from ..tiny_models import WORDS
+from .conftest import refused
 from .indexes import Place, changed_model
 
 Folder = Callable[[str], Path]

@@ -19,7 +19,7 @@ from bertsmith.stages.embedding_options import EmbedderOptions
 from bertsmith.stages.similar import SimilarSettings, similar
 from bertsmith.stages.text_rows import TextColumns
 
-from .conftest import WORDS
+from ..tiny_models import WORDS
 
 Folder = Callable[[str], Path]
 HOW = EmbedderOptions(precision="fp32", engine="torch")

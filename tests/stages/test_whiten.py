@@ -20,7 +20,7 @@ from bertsmith.errors import OutputError
 from bertsmith.settings import from_flat
 from bertsmith.stages.whiten import Compared, WhitenSettings, whiten
 
-from .conftest import WORDS
+from ..tiny_models import WORDS
 
 Folder = Callable[[str], Path]
 Vectors = NDArray[np.float64]

@@ -93,7 +93,10 @@ def misfit_of(errors: Any, route: Any) -> Refusal:
         return Unfit(f"{where}: has a lone surrogate, which is no text; send valid Unicode")
     if first["type"] == "missing" and len(place) == 1:
         return Unfit(f"{where}: is missing; give {field}")
-    row = next((part for part in place[1:] if isinstance(part, int)), None)
+    rows = [
+        part for one in errors if one["loc"][:2] == first["loc"][:2] for part in one["loc"] if isinstance(part, int)
+    ]
+    row = rows[0] if rows else None
     return Unfit(f"{where}{f', number {row + 1}' if row is not None else ''}: does not fit; give {field}")
 
 

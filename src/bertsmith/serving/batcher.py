@@ -47,7 +47,7 @@ class Job:
     waited, computed: seconds before its first sequence was taken, and from then until its last was done
     """
 
-    def __init__(self, sequences: Ragged, deliver: Callable[[Outputs | Exception], None]) -> None:
+    def __init__(self, sequences: Ragged, deliver: Callable[[Outputs | Exception], object]) -> None:
         self.sequences = sequences
         self.deliver = deliver
         self.began = time.monotonic()

@@ -11,6 +11,7 @@ import gc
 import logging
 import signal
 import socket
+import threading
 from types import FrameType
 from typing import Any
 
@@ -45,47 +46,45 @@ def bind(host: str, port: int) -> socket.socket:
 
 def serve_on(held: socket.socket, service: Service, origins: tuple[str, ...] = ()) -> None:
     """Open the service's models, answer until a signal comes, and answer what is under way."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)  # uvicorn's own take over, and raise them again when all is done
+    _log_to(service.journal)
     try:
         service.open()
         gc.collect()
         gc.freeze()  # what stays for ever is not searched again and again
-        _answer(held, service, origins)
+        Server(service, origins).run(sockets=[held])
     finally:
         held.close()
         service.close()
 
 
-def _answer(held: socket.socket, service: Service, origins: tuple[str, ...]) -> None:
-    _log_to(service.journal)
-    config = uvicorn.Config(
-        build_app(service, origins),
-        http=connection_class(service.limits.read_timeout),
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=int(service.limits.drain) or 1,
-        backlog=BACKLOG,
-    )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)  # uvicorn raises them again when all is done
-    Server(config, service).run(sockets=[held])
-
-
 class Server(uvicorn.Server):
     """uvicorn's, that tells the service what signals mean."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
-        super().__init__(config)
+    def __init__(self, service: Service, origins: tuple[str, ...] = ()) -> None:
+        super().__init__(
+            uvicorn.Config(
+                build_app(service, origins),
+                http=connection_class(service.limits.read_timeout),
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE,
+                timeout_graceful_shutdown=max(1, round(service.limits.drain)),
+                backlog=BACKLOG,
+            )
+        )
         self.service = service
         self.reloading: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, and say so."""
         await super().startup(sockets)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+        if threading.current_thread() is threading.main_thread():
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         host, port, *_ = sockets[0].getsockname() if sockets else ("", 0)
         shown = f"[{host}]" if ":" in host else host
         self.service.journal.tell("ready", address=f"http://{shown}:{port}", models=self.service.names)

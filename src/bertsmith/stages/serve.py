@@ -55,7 +55,7 @@ class ServeSettings:
     """json, text, off, or auto: text on a terminal, json elsewhere."""
     log_texts: bool = False
     """Log what is asked, too. Texts are in no log otherwise."""
-    limits: Limits = field(default_factory=Limits)
+    limits: Annotated[Limits, Parameter(name="*")] = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         if not self.model and not self.index:
@@ -116,9 +116,7 @@ def _model_of(index: Index, name: str, sources: dict[str, str]) -> str:
             return served
     served = Path(made).name
     if served in sources:
-        raise SettingsError(
-            f"--index {name}: its model {made} is not the --model named {served!r}; name that otherwise"
-        )
+        raise SettingsError(f"--index {name}: its model {made} is not the --model {served!r}; name that otherwise")
     sources[served] = made
     return served
 
