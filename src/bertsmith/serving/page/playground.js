@@ -5,7 +5,7 @@
 
 const byId = (id) => document.getElementById(id);
 
-/** An element; names in `properties` are properties where the element has them, "--x" variables of CSS, else attributes. */
+/** An element. `properties`: variables of CSS (--x), properties where the element has one of the name, else attributes. */
 function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -92,7 +92,8 @@ async function ask(path, body, signal) {
   let response;
   let text;
   try {
-    response = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal });
+    const method = body ? "POST" : "GET";
+    response = await fetch(path, { method, headers, body: body && JSON.stringify(body), signal });
     text = await response.text();
   } catch (error) {
     if (error.name === "AbortError") throw error;
@@ -175,7 +176,8 @@ async function start() {
 function servedLine({ models, indexes }) {
   if (!models.length) return "bertsmith serves no model here.";
   const served = models.length === 1 ? models[0].id : count(models.length, "model");
-  return `${[served, ...(indexes.length ? [count(indexes.length, "index", "indexes")] : [])].join(" and ")}, served by bertsmith.`;
+  const searched = indexes.length ? ` and ${count(indexes.length, "index", "indexes")}` : "";
+  return `${served}${searched}, served by bertsmith.`;
 }
 
 function build(info) {
@@ -545,10 +547,11 @@ function makeHeatTable({ name, className, rows, columns, values, shade, read }) 
 // --------------------------------------------------------------------------------------- What each tab asks and shows
 
 // A kind of tab: {id, tab, path, lead, fields, body, show}, and what it does otherwise than MODEL_KIND.
-// lead: a sentence on the subject, which is a model or an index; fields: its inputs, see makeControl; body: their values
-// -> the body of the request, but for the subject; check: values -> what is wrong with them, if anything.
-// show: (answer, values, panel) -> {nodes, summary}: what to show, and what a screen reader says of it; maybe
-// placed(), called when the nodes are on the page, and stale(), called when an input is edited.
+// Its subject is a model, or an index. lead: subject -> what the tab does, in a sentence; fields: subject -> inputs, see
+// makeControl; check: values of the inputs -> what is wrong with them, if anything; body: values -> the body of the
+// request, but for the subject.
+// show: (answer, values, panel) -> {nodes, summary}, what to show and what a screen reader says of it; and maybe
+// placed(), called when the nodes are on the page, stale(), when an input is edited, and recolour(), when light turns dark.
 
 const MODEL_KIND = {
   noun: "Model",
@@ -585,6 +588,7 @@ const PREDICTING = {
   path: "predict",
   body: ({ text, pair }) => ({ inputs: pair ? [[text, pair]] : text }),
 };
+const whatOf = (pairs) => (pairs ? "pair of texts" : "text");
 const predictionOf = (answer, { pair }) => (pair ? answer[0] : answer);
 
 const classify = {
@@ -594,7 +598,7 @@ const classify = {
   tab: "Classify",
   title: labelHeading,
   lead: ({ pairs, multi_label: several }) =>
-    `How probable each label is for a ${pairs ? "pair of texts" : "text"}${several ? "; several may hold at once" : ""}.`,
+    `How probable each label is for a ${whatOf(pairs)}${several ? "; several may hold at once" : ""}.`,
   fields: (model) =>
     textOrPair(model, "The plot is thin, but the acting is superb and I left the cinema smiling.", [
       "A man is playing a guitar on a stage.",
@@ -624,7 +628,7 @@ const score = {
   id: "score",
   task: "regress",
   tab: "Score",
-  lead: ({ pairs }) => `A number for a ${pairs ? "pair of texts" : "text"}, on the scale that the model was trained on.`,
+  lead: ({ pairs }) => `A number for a ${whatOf(pairs)}, on the scale that the model was trained on.`,
   fields: (model) =>
     textOrPair(model, "Clear, short and to the point: I would read it again.", [
       "A plane is taking off.",
@@ -642,7 +646,8 @@ const entities = {
   task: "tag",
   tab: "Entities",
   path: "tag",
-  lead: ({ labels }) => (labels?.some((label) => /^[BI]-/.test(label)) ? "The spans of a text that have a name, by type." : "A tag for every word."),
+  lead: ({ labels }) =>
+    labels?.some((label) => label.startsWith("B-")) ? "The spans of a text that have a type." : "A tag for every word.",
   fields: () => [
     {
       name: "text", label: "Text", kind: "text",
@@ -675,9 +680,10 @@ function showSpans(text, spans, labels) {
 
 function showTags({ words, tags }, labels) {
   const hues = huesOf(labels, tags);
-  const shown = words.map((word, index) =>
-    make("li", { "--hue": hues.get(tags[index]) ?? 0 }, make("span", { dir: "auto" }, word), make("small", {}, tags[index])),
-  );
+  const shown = words.map((word, index) => {
+    const tag = tags[index];
+    return make("li", { "--hue": hues.get(tag) }, make("span", { dir: "auto" }, word), make("small", {}, tag));
+  });
   return {
     nodes: [make("ul", { className: "tags", "aria-label": "Words and tags" }, ...shown), makeLegend(tags, hues)],
     summary: words.map((word, index) => `${word} ${tags[index]}`).join(", "),
@@ -703,8 +709,9 @@ const answering = {
     {
       name: "context", label: "Context", kind: "text", rows: 5,
       example:
-        "The lighthouse on Gull Island was built in 1861 and kept by the same family for three generations. When it was " +
-        "made automatic in 1984, its last keeper, Ellen Marsh, moved to the harbour town of Whitby and opened a bookshop.",
+        "The lighthouse on Gull Island was built in 1861 and kept by the same family for three generations. When it " +
+        "was made automatic in 1984, its last keeper, Ellen Marsh, moved to the harbour town of Whitby and opened a " +
+        "bookshop.",
     },
   ],
   body: ({ question, context }) => ({ question, context }),
@@ -712,8 +719,9 @@ const answering = {
   show(answer, { context }) {
     const told = answer.answer || "No answer in this context";
     const probability = answer.probability.toFixed(3);
-    const heading = make("p", { className: "figure" }, make("span", { dir: "auto" }, told), make("small", {}, ` ${probability}`));
-    const box = make("div", { className: "reading context", dir: "auto", tabIndex: 0, role: "group", "aria-label": "Context" });
+    const words = make("span", { dir: "auto" }, told);
+    const heading = make("p", { className: "figure" }, words, make("small", {}, ` ${probability}`));
+    const box = make("div", { className: "reading context", dir: "auto", tabIndex: 0, "aria-label": "Context" });
     const mark = (rival) => markContext(box, context, answer, rival);
     return {
       nodes: [heading, box, make("h3", {}, "Most probable"), ...makeRivals(answer, mark)],
@@ -725,7 +733,8 @@ const answering = {
 
 /** Write the context with the answer marked, and a rival if one is pointed at; scroll to the latter. */
 function markContext(box, context, answer, rival) {
-  const ranges = [{ ...answer, name: "best" }, { start: null, ...rival, name: "rival" }].filter(({ start }) => start !== null);
+  const places = [{ ...answer, name: "best" }, { start: null, ...rival, name: "rival" }];
+  const ranges = places.filter(({ start }) => start !== null);
   const pieces = cutText(context, ranges).map(({ text, over }) =>
     over.length ? make("mark", { className: over.map(({ name }) => name).join(" ") }, text) : text,
   );
@@ -733,7 +742,8 @@ function markContext(box, context, answer, rival) {
   const target = box.querySelector(rival ? ".rival" : ".best");
   if (!target) return;
   const [outer, inner] = [box.getBoundingClientRect(), target.getBoundingClientRect()];
-  if (inner.top < outer.top || inner.bottom > outer.bottom) box.scrollTop += inner.top - outer.top - box.clientHeight / 3;
+  const outside = inner.top < outer.top || inner.bottom > outer.bottom;
+  if (outside) box.scrollTop += inner.top - outer.top - box.clientHeight / 3;
 }
 
 /** The best answers as bars; pointing at one or focusing it marks its place, a click keeps it marked. */
@@ -770,7 +780,12 @@ const choose = {
     { name: "prompt", label: "Beginning", kind: "text", rows: 2, example: "She put the kettle on the stove and" },
     {
       name: "endings", label: "Endings", kind: "endings",
-      example: ["waited for the water to boil.", "drove it to the airport.", "sang it to sleep.", "planted it in the garden."],
+      example: [
+        "waited for the water to boil.",
+        "drove it to the airport.",
+        "sang it to sleep.",
+        "planted it in the garden.",
+      ],
     },
   ],
   check: ({ endings }) => (endings.length < 2 ? "Give two endings or more." : undefined),
@@ -793,7 +808,7 @@ const fill = {
   path: "fill",
   lead: () => `What may stand at each ${MASK} of a text. Choose a candidate to put it there.`,
   fields: () => [
-    { name: "text", label: "Text", kind: "masked", example: `The capital of ${MASK} is Paris, a city on the river ${MASK}.` },
+    { name: "text", label: "Text", kind: "masked", example: `The capital of ${MASK} is Paris, on the river ${MASK}.` },
   ],
   check: ({ text }) => (text.includes(MASK) ? undefined : `There is no ${MASK} in the text.`),
   body: ({ text }) => ({ inputs: text, top_k: 8 }),
@@ -802,11 +817,13 @@ const fill = {
     const chosen = answer.map(() => undefined);
     const choose = (place, token) => {
       chosen[place] = chosen[place] === token ? undefined : token;
-      buttons.forEach((row, at) => row.forEach((one) => one.setAttribute("aria-pressed", String(one.textContent === chosen[at]))));
+      for (const one of buttons[place]) one.setAttribute("aria-pressed", String(one.textContent === chosen[place]));
       byId("fill-text").value = fillIn(text, chosen);
       panel.showCommand();
     };
-    const buttons = answer.map((guesses, place) => guesses.map(({ token }) => makeChoice(token, () => choose(place, token))));
+    const buttons = answer.map((guesses, place) =>
+      guesses.map(({ token }) => makeChoice(token, () => choose(place, token))),
+    );
     const columns = answer.map((guesses, place) => {
       const title = answer.length === 1 ? MASK : `${MASK} ${place + 1} of ${answer.length}`;
       const items = guesses.map(({ probability }, index) => ({
@@ -816,7 +833,7 @@ const fill = {
       }));
       return make("section", {}, make("h3", {}, title), ...makeBars(items, { name: `Candidates for ${title}` }));
     });
-    const note = make("p", { className: "note", hidden: true }, "The text has changed; run it again to put candidates into it.");
+    const note = make("p", { className: "note", hidden: true }, "The text has changed; run it again to choose.");
     return {
       nodes: [make("div", { className: "columns" }, ...columns), note],
       summary: answer.map(([{ token, probability }]) => `${token} ${probability.toFixed(3)}`).join(", "),
@@ -877,7 +894,7 @@ const similarity = {
       columns: numbered,
       values: cosines,
       shade: (number, row, column) => (row === column ? 0 : number),
-      read: (row, column) => `${cosines[row][column].toFixed(3)}: ${quote(sentences[row])} and ${quote(sentences[column])}`,
+      read: (row, column) => `${cosines[row][column].toFixed(3)}: “${sentences[row]}” and “${sentences[column]}”`,
     });
     const closest = pair.map((place) => make("li", { dir: "auto" }, sentences[place]));
     return {
@@ -887,7 +904,6 @@ const similarity = {
   },
 };
 
-const quote = (text) => `“${text}”`;
 const dot = (one, other) => one.reduce((sum, number, index) => sum + number * other[index], 0);
 
 function closestPair(cosines) {
@@ -934,13 +950,15 @@ const search = {
     showRanked(found.map((one) => ({ ...one, label: make("span", {}, one.text, make("small", {}, ` ${one.id}`)) }))),
 };
 
-/** Texts with scores, best first: probabilities as bars, scores of other scales as bars from the lowest to the highest. */
+/** Texts with scores, best first; the bars of scores that are not from 0 to 1 go from the lowest to the highest. */
 function showRanked(ranked) {
   if (!ranked.length) return { nodes: [make("p", {}, "Nothing found.")], summary: "Nothing found" };
   const scores = ranked.map((one) => one.score);
   const [low, high] = [Math.min(...scores), Math.max(...scores)];
   const share = low >= 0 && high <= 1 ? (value) => value : (value) => (high > low ? (value - low) / (high - low) : 1);
-  const items = ranked.map(({ label, score: value }, index) => ({ label, value, share: share(value), strong: index === 0 }));
+  const items = ranked.map(({ label, score: value }, index) => {
+    return { label, value, share: share(value), strong: index === 0 };
+  });
   return { nodes: makeBars(items, { name: "Texts, best first", ordered: true }), summary: `Best: ${ranked[0].text}` };
 }
 
@@ -954,7 +972,10 @@ const attention = {
   facts: (model) => facts(model.task, size(model)),
   lead: () => "Where each token looks, in every head of every layer, for up to 64 tokens.",
   fields: () => [
-    { name: "text", label: "Text", kind: "text", rows: 2, example: "The animal didn't cross the street because it was too tired." },
+    {
+      name: "text", label: "Text", kind: "text", rows: 2,
+      example: "The animal didn't cross the street because it was too tired.",
+    },
     { name: "pair", label: "Second text, for a pair", kind: "text", rows: 1, example: "", optional: true },
   ],
   body: ({ text, pair }) => (pair ? { text, text_pair: pair } : { text }),
@@ -972,6 +993,7 @@ const attention = {
 
 const SPECIAL = new Set(["[CLS]", "[SEP]"]);
 const SLIGHT = 0.02; // weights below this are not drawn as lines
+const MANY = 32; // tokens from which the large view needs the whole width
 const shadeOf = (weight) => Math.sqrt(weight); // in proportion, most heads would look empty
 const asked = { layer: 0, head: 0, view: "map", bare: false }; // kept from one text to the next; bare: without SPECIAL
 
@@ -983,10 +1005,13 @@ class AttentionView {
     asked.layer = Math.min(asked.layer, attentions.length - 1);
     asked.head = Math.min(asked.head, attentions[0].length - 1);
     this.thumbnails = attentions.map((heads, layer) => heads.map((_, head) => this.makeThumbnail(layer, head)));
-    this.layer = makePicker("layer", numbersTo(attentions.length), () => this.choose(this.layer.selectedIndex, asked.head));
-    this.head = makePicker("head", numbersTo(attentions[0].length), () => this.choose(asked.layer, this.head.selectedIndex));
+    const choose = () => this.choose(this.layer.selectedIndex, this.head.selectedIndex);
+    this.layer = makePicker("layer", numbersTo(attentions.length), choose);
+    this.head = makePicker("head", numbersTo(attentions[0].length), choose);
     this.large = make("div", { className: "large" });
-    this.element = make("div", { className: "attention" }, this.makeHeads(), make("div", {}, this.makeOptions(), this.large));
+    const one = make("div", {}, this.makeOptions(), this.large);
+    const className = tokens.length > MANY ? "attention" : "attention beside";
+    this.element = make("div", { className }, this.makeHeads(), one);
   }
 
   makeThumbnail(layer, head) {
@@ -1008,7 +1033,8 @@ class AttentionView {
       ...rows,
     );
     this.hold = rove(grid, this.thumbnails, this.thumbnails[asked.layer][asked.head]);
-    const note = make("p", { className: "note" }, "Layers go down, heads across. The shade is the square root of the weight.");
+    const explained = "Layers go down, heads across. The shade is the square root of the weight.";
+    const note = make("p", { className: "note" }, explained);
     return make("div", {}, make("div", { className: "scroll" }, grid), note);
   }
 
@@ -1049,9 +1075,10 @@ class AttentionView {
   }
 
   drawThumbnails() {
+    const { columns } = this;
     const colour = getComputedStyle(this.element).getPropertyValue("--blue");
     this.thumbnails.forEach((cells, layer) =>
-      cells.forEach((cell, head) => cell.replaceChildren(makeCanvas(this.attentions[layer][head], this.columns, colour))),
+      cells.forEach((cell, head) => cell.replaceChildren(makeCanvas(this.attentions[layer][head], columns, colour))),
     );
   }
 
@@ -1090,13 +1117,17 @@ function makeMap(tokens, weights, columns) {
     columns: columns.map((column) => tokens[column]),
     values: weights.map((row) => columns.map((column) => row[column])),
     shade: shadeOf,
-    read: (row, column) => `${weights[row][columns[column]].toFixed(3)}: ${tokens[row]} looks at ${tokens[columns[column]]}`,
+    read(row, column) {
+      const to = columns[column];
+      return `${weights[row][to].toFixed(3)}: ${tokens[row]} looks at ${tokens[to]}`;
+    },
   });
 }
 
 /** Tokens twice, with lines from those that look to those looked at. */
 function makeLines(tokens, weights, columns) {
-  const readout = make("p", { className: "note readout" }, "Point at a token on the left, or move with the arrow keys, to see where it looks.");
+  const explained = "Point at a token on the left, or move with the arrow keys, to see where it looks.";
+  const readout = make("p", { className: "note readout" }, explained);
   const left = tokens.map((token) => button(token, undefined, { className: "token" }));
   const right = columns.map((column) => make("li", {}, tokens[column]));
   const fans = weights.map((row, from) => makeFan(row, from, columns));
@@ -1108,7 +1139,9 @@ function makeLines(tokens, weights, columns) {
   const point = (from) => {
     lines.classList.toggle("pointed", from >= 0);
     fans.forEach((fan, index) => fan.classList.toggle("on", index === from));
-    right.forEach((item, index) => item.style.setProperty("--shade", from < 0 ? 0 : shadeOf(weights[from][columns[index]])));
+    right.forEach((item, index) => {
+      item.style.setProperty("--shade", from < 0 ? 0 : shadeOf(weights[from][columns[index]]));
+    });
     if (from >= 0) readout.textContent = tellMost(tokens, weights[from], columns, from);
   };
   left.forEach((token, from) => {
@@ -1122,15 +1155,17 @@ function makeLines(tokens, weights, columns) {
 
 /** The lines of one token. */
 function makeFan(row, from, columns) {
-  const lines = columns.map((column, to) =>
-    makeSvg("line", { x1: 0, y1: from + 0.5, x2: 100, y2: to + 0.5, "stroke-opacity": shadeOf(row[column]).toFixed(3) }),
-  );
+  const lines = columns.map((column, to) => {
+    const opacity = shadeOf(row[column]).toFixed(3);
+    return makeSvg("line", { x1: 0, y1: from + 0.5, x2: 100, y2: to + 0.5, "stroke-opacity": opacity });
+  });
   return makeSvg("g", {}, ...lines.filter((_, to) => row[columns[to]] >= SLIGHT));
 }
 
 function tellMost(tokens, row, columns, from) {
   const most = [...columns].sort((a, b) => row[b] - row[a]).slice(0, 3);
-  return `${tokens[from]} looks most at ${most.map((column) => `${tokens[column]} ${row[column].toFixed(3)}`).join(", ")}`;
+  const told = most.map((column) => `${tokens[column]} ${row[column].toFixed(3)}`);
+  return `${tokens[from]} looks most at ${told.join(", ")}`;
 }
 
 // A canvas keeps the colours it was drawn in.
