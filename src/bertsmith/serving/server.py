@@ -68,6 +68,7 @@ class Server(uvicorn.Server):
                 build_app(service, origins),
                 http=connection_class(service.limits.read_timeout),
                 ws="none",
+                proxy_headers=False,
                 lifespan="off",
                 log_config=None,
                 access_log=False,

@@ -5,7 +5,7 @@
 
 const byId = (id) => document.getElementById(id);
 
-/** An element. `properties`: variables of CSS (--x), properties where the element has one of the name, else attributes. */
+/** An element. `properties`: variables of CSS (--x), properties that the element has by the name, else attributes. */
 function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -68,6 +68,8 @@ function neighbour(rows, element, key) {
 }
 
 const count = (number, one, more = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : more}`;
+/** A number with decimals, and no minus before nothing but zeros. */
+const decimal = (number, places = 3) => number.toFixed(places).replace(/^-(?=[0.]*$)/, "");
 const duration = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(2)} s`);
 
 // ------------------------------------------------------------------------------------------------------- The server
@@ -495,7 +497,7 @@ function makeBar({ label, value, share = value, strong = false, tick = false }) 
     { className: strong ? "strong" : "" },
     make("span", { className: "label", dir: "auto" }, tick ? "✓ " : "", label),
     make("span", { className: "track", "aria-hidden": "true" }, make("i", { "--width": width })),
-    make("span", { className: "number" }, value.toFixed(3)),
+    make("span", { className: "number" }, decimal(value)),
   );
 }
 
@@ -520,7 +522,7 @@ function cutText(text, ranges) {
 function makeHeatTable({ name, className, rows, columns, values, shade, read }) {
   const header = (text, scope) => make("th", { scope, title: text, dir: "auto" }, make("span", {}, text));
   const cell = (number, tone) =>
-    make("td", { className: tone < 0 ? "below" : "", "--shade": Math.abs(tone).toFixed(3) }, number.toFixed(2));
+    make("td", { className: tone < 0 ? "below" : "", "--shade": decimal(Math.abs(tone)) }, decimal(number, 2));
   const top = [make("td"), ...columns.map((text) => header(text, "col"))];
   const grid = values.map((numbers, row) => [
     header(rows[row], "row"),
@@ -547,11 +549,11 @@ function makeHeatTable({ name, className, rows, columns, values, shade, read }) 
 // --------------------------------------------------------------------------------------- What each tab asks and shows
 
 // A kind of tab: {id, tab, path, lead, fields, body, show}, and what it does otherwise than MODEL_KIND.
-// Its subject is a model, or an index. lead: subject -> what the tab does, in a sentence; fields: subject -> inputs, see
-// makeControl; check: values of the inputs -> what is wrong with them, if anything; body: values -> the body of the
+// Its subject is a model, or an index. lead: subject -> what the tab does, in a sentence; fields: subject -> inputs,
+// see makeControl; check: values of the inputs -> what is wrong with them, if anything; body: values -> the body of the
 // request, but for the subject.
 // show: (answer, values, panel) -> {nodes, summary}, what to show and what a screen reader says of it; and maybe
-// placed(), called when the nodes are on the page, stale(), when an input is edited, and recolour(), when light turns dark.
+// placed(), called when the nodes are on the page, stale(), when an input is edited, recolour(), when light turns dark.
 
 const MODEL_KIND = {
   noun: "Model",
@@ -612,7 +614,7 @@ const classify = {
     });
     const nodes = makeBars(items, { name: "Probability of each label" });
     if (several) nodes.push(make("p", { className: "note" }, "✓ marks labels of probability 0.5 or more."));
-    const told = items.filter(({ strong }) => strong).map(({ label, value }) => `${label} ${value.toFixed(3)}`);
+    const told = items.filter(({ strong }) => strong).map(({ label, value }) => `${label} ${decimal(value)}`);
     return { nodes, summary: told.join(", ") || "No label of probability 0.5 or more" };
   },
 };
@@ -636,7 +638,7 @@ const score = {
     ]),
 
   show(answer, values) {
-    const number = predictionOf(answer, values)[0].score.toFixed(3);
+    const number = decimal(predictionOf(answer, values)[0].score);
     return { nodes: [make("p", { className: "figure" }, number)], summary: "Score" };
   },
 };
@@ -718,7 +720,7 @@ const answering = {
 
   show(answer, { context }) {
     const told = answer.answer || "No answer in this context";
-    const probability = answer.probability.toFixed(3);
+    const probability = decimal(answer.probability);
     const words = make("span", { dir: "auto" }, told);
     const heading = make("p", { className: "figure" }, words, make("small", {}, ` ${probability}`));
     const box = make("div", { className: "reading context", dir: "auto", tabIndex: 0, "aria-label": "Context" });
@@ -796,7 +798,7 @@ const choose = {
     items.sort((a, b) => b.value - a.value);
     return {
       nodes: makeBars(items, { name: "Probability of each ending" }),
-      summary: `${endings[choice]} Probability ${probabilities[choice].toFixed(3)}`,
+      summary: `${endings[choice]} Probability ${decimal(probabilities[choice])}`,
     };
   },
 };
@@ -836,7 +838,7 @@ const fill = {
     const note = make("p", { className: "note", hidden: true }, "The text has changed; run it again to choose.");
     return {
       nodes: [make("div", { className: "columns" }, ...columns), note],
-      summary: answer.map(([{ token, probability }]) => `${token} ${probability.toFixed(3)}`).join(", "),
+      summary: answer.map(([{ token, probability }]) => `${token} ${decimal(probability)}`).join(", "),
       stale() {
         for (const one of buttons.flat()) one.disabled = true;
         note.hidden = false;
@@ -885,7 +887,7 @@ const similarity = {
   show(vectors, { sentences }) {
     const cosines = vectors.map((one) => vectors.map((other) => dot(one, other)));
     const pair = closestPair(cosines);
-    const cosine = cosines[pair[0]][pair[1]].toFixed(3);
+    const cosine = decimal(cosines[pair[0]][pair[1]]);
     const numbered = sentences.map((sentence, index) => `${index + 1}  ${sentence}`);
     const table = makeHeatTable({
       name: "Cosines of all pairs",
@@ -894,7 +896,7 @@ const similarity = {
       columns: numbered,
       values: cosines,
       shade: (number, row, column) => (row === column ? 0 : number),
-      read: (row, column) => `${cosines[row][column].toFixed(3)}: “${sentences[row]}” and “${sentences[column]}”`,
+      read: (row, column) => `${decimal(cosines[row][column])}: “${sentences[row]}” and “${sentences[column]}”`,
     });
     const closest = pair.map((place) => make("li", { dir: "auto" }, sentences[place]));
     return {
@@ -1119,7 +1121,7 @@ function makeMap(tokens, weights, columns) {
     shade: shadeOf,
     read(row, column) {
       const to = columns[column];
-      return `${weights[row][to].toFixed(3)}: ${tokens[row]} looks at ${tokens[to]}`;
+      return `${decimal(weights[row][to])}: ${tokens[row]} looks at ${tokens[to]}`;
     },
   });
 }
@@ -1156,7 +1158,7 @@ function makeLines(tokens, weights, columns) {
 /** The lines of one token. */
 function makeFan(row, from, columns) {
   const lines = columns.map((column, to) => {
-    const opacity = shadeOf(row[column]).toFixed(3);
+    const opacity = decimal(shadeOf(row[column]));
     return makeSvg("line", { x1: 0, y1: from + 0.5, x2: 100, y2: to + 0.5, "stroke-opacity": opacity });
   });
   return makeSvg("g", {}, ...lines.filter((_, to) => row[columns[to]] >= SLIGHT));
@@ -1164,7 +1166,7 @@ function makeFan(row, from, columns) {
 
 function tellMost(tokens, row, columns, from) {
   const most = [...columns].sort((a, b) => row[b] - row[a]).slice(0, 3);
-  const told = most.map((column) => `${tokens[column]} ${row[column].toFixed(3)}`);
+  const told = most.map((column) => `${tokens[column]} ${decimal(row[column])}`);
   return `${tokens[from]} looks most at ${told.join(", ")}`;
 }
 

@@ -1,14 +1,65 @@
-"""What every route begins and ends with: the service, the call, and JSON."""
+"""What every route begins and ends with: the body, the service, the call, and JSON."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from bertsmith.serving.call import SCOPE_KEY, Call
+from bertsmith.serving.refusals import Malformed, Refusal, Unfit
 from bertsmith.serving.service import Service
+
+
+class Route(APIRoute):
+    """A route whose function takes its body, the request, and what the path names.
+
+    FastAPI describes it in OpenAPI like any other. The body is validated as it is parsed, and no dependencies are
+    looked for, which takes a third off the work of a request (docs/lab-notes.md).
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What answers a request."""
+        if self.body_field is None:
+            return super().get_route_handler()
+        model: Any = self.body_field.field_info.annotation
+        validate = TypeAdapter(model).validate_json
+        function = self.endpoint
+
+        async def handle(request: Request) -> Response:
+            try:
+                body = validate(await request.body())
+            except ValidationError as error:
+                raise misfit(error, model) from None
+            response: Response = await function(body, request, **request.path_params)
+            return response
+
+        return handle
+
+
+def misfit(error: ValidationError, model: type[BaseModel]) -> Refusal:
+    """The first thing wrong with a body, in one line. What was given is not repeated: it may be long, or secret."""
+    errors = error.errors(include_url=False, include_input=False)
+    first = errors[0]
+    if first["type"] == "json_invalid":
+        return Malformed(f"the body is no JSON: {first['ctx']['error']}")
+    if not first["loc"]:
+        return Unfit("the body is to be a JSON object; see /docs")
+    where = str(first["loc"][0])
+    wanted = model.model_fields[where].description or "what /docs says"
+    if first["type"] == "missing" and len(first["loc"]) == 1:
+        return Unfit(f"{where}: is missing; give {wanted}")
+    rows = [part for one in errors if one["loc"][0] == where for part in one["loc"] if isinstance(part, int)]
+    return Unfit(f"{where}{f', number {rows[0] + 1}' if rows else ''}: does not fit; give {wanted}")
+
+
+def router_of(tag: str) -> APIRouter:
+    """A router of such routes, under a heading of the documentation."""
+    return APIRouter(tags=[tag], route_class=Route)
 
 
 def at(request: Request, body: Any) -> tuple[Service, Call]:

@@ -6,16 +6,16 @@ import base64
 from typing import Any
 
 import numpy as np
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from bertsmith.serving.kinds import ServedEmbedder
 from bertsmith.serving.refusals import NotFound
-from bertsmith.serving.routes.asked import at, json
+from bertsmith.serving.routes.asked import at, json, router_of
 from bertsmith.serving.served import Served
 from bertsmith.serving.service import Service
 from bertsmith.serving.shapes import EmbeddingsRequest, EmbeddingsResponse
 
-router = APIRouter(tags=["OpenAI"])
+router = router_of("OpenAI")
 
 
 @router.post("/v1/embeddings", response_model=EmbeddingsResponse, summary="Vectors of texts")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from bertsmith.serving.pages import POLICY, documentation, playground
 from bertsmith.serving.refusals import Forbidden, NotFound
-from bertsmith.serving.routes.asked import at, json
+from bertsmith.serving.routes.asked import at, json, router_of
 from bertsmith.serving.service import Service
 from bertsmith.serving.shapes import ReloadRequest
 
-router = APIRouter(tags=["operations"])
+router = router_of("operations")
 
 
 @router.get("/health", summary="Whether the server can answer")

@@ -10,18 +10,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from bertsmith.serving.call import Call
 from bertsmith.serving.kinds import ServedEmbedder, ServedFiller, ServedTask
 from bertsmith.serving.refusals import Unfit
-from bertsmith.serving.routes.asked import at, json, listed
+from bertsmith.serving.routes.asked import at, json, listed, router_of
 from bertsmith.serving.routes.tei import any_model
 from bertsmith.serving.service import Service
 from bertsmith.serving.shapes import PipelineRequest
 from bertsmith.tasks.retrieval import unit
 
-router = APIRouter(tags=["huggingface_hub"])
+router = router_of("huggingface_hub")
 
 
 @router.post("/", summary="The first model, as huggingface_hub asks it")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from bertsmith.serving.kinds import ServedFiller, ServedTask
 from bertsmith.serving.refusals import Unfit
-from bertsmith.serving.routes.asked import at, json, listed
+from bertsmith.serving.routes.asked import at, json, listed, router_of
 from bertsmith.serving.routes.tei import any_model
 from bertsmith.serving.shapes import (
     Answered,
@@ -27,7 +27,7 @@ from bertsmith.serving.shapes import (
     TagRequest,
 )
 
-router = APIRouter(tags=["bertsmith"])
+router = router_of("bertsmith")
 
 
 @router.post("/tag", response_model=list[Tagged], summary="Entities and tags of words")

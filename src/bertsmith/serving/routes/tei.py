@@ -6,11 +6,11 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from bertsmith.serving.kinds import ServedEmbedder, ServedTask
 from bertsmith.serving.refusals import NotFound, Unfit
-from bertsmith.serving.routes.asked import at, json, listed
+from bertsmith.serving.routes.asked import at, json, listed, router_of
 from bertsmith.serving.served import Served
 from bertsmith.serving.service import Service
 from bertsmith.serving.shapes import (
@@ -26,7 +26,7 @@ from bertsmith.serving.shapes import (
 )
 from bertsmith.tasks.retrieval import unit
 
-router = APIRouter(tags=["text-embeddings-inference"])
+router = router_of("text-embeddings-inference")
 
 
 @router.post("/embed", response_model=list[list[float]], summary="Vectors of texts")
