@@ -55,6 +55,11 @@ def save_int8(folder: Path, quantized: Quantized, model: torch.nn.Module, facts:
         write_json(staging / f"{INT8}.json", record)
 
 
+def holds_int8(folder: Path) -> bool:
+    """Whether a folder has a graph in int8."""
+    return (folder / f"{INT8}.xml").is_file()
+
+
 def load_int8(folder: Path, model: torch.nn.Module) -> Any | None:
     """The graph of a folder, or ``None`` where it has none, or one of another pooling than the model's.
 
@@ -62,9 +67,9 @@ def load_int8(folder: Path, model: torch.nn.Module) -> Any | None:
     """
     import openvino
 
-    path = folder / f"{INT8}.xml"
-    if not path.is_file():
+    if not holds_int8(folder):
         return None
+    path = folder / f"{INT8}.xml"
     record = read_json(folder / f"{INT8}.json", CheckpointError, way_out="export the model again")
     if record.get("weights") != checksum_of(model):
         raise CheckpointError(f"{path}: was made of other weights than the model's; export it again")

@@ -14,7 +14,7 @@ from bertsmith.serving.call import SCOPE_KEY, Call
 from bertsmith.serving.front import App, Front
 from bertsmith.serving.refusals import Failed, Malformed, NotAllowed, NotFound, Refusal, body_of
 from bertsmith.serving.routes import openai, operations, pipelines, tasks, tei
-from bertsmith.serving.routes.asked import json
+from bertsmith.serving.routes.asked import Route, json
 from bertsmith.serving.service import Service
 
 
@@ -37,7 +37,8 @@ def build_app(service: Service, origins: tuple[str, ...] = ()) -> App:
     app.state.service = service
     for routes in (openai, tei, tasks, pipelines, operations):
         app.router.routes.extend(routes.router.routes)  # `include_router` puts a second router before each of them
-    front: App = Front(app, limits=service.limits, keys=service.keys, meters=service.meters, journal=service.journal)
+    paths = frozenset(route.path for route in app.routes if isinstance(route, Route))
+    front: App = Front(app, service, paths)
     if origins:
         allowed: dict[str, Any] = {"allow_methods": ["GET", "POST"], "allow_headers": ["*"], "max_age": 3600}
         front = CORSMiddleware(front, allow_origins=origins, expose_headers=["x-request-id", "retry-after"], **allowed)

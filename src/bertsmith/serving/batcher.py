@@ -120,6 +120,11 @@ class Batcher:
         return self.promised / self.speed
 
     @property
+    def is_full(self) -> bool:
+        """Whether more would have to wait too long."""
+        return self.wait > self.max_wait
+
+    @property
     def num_waiting(self) -> int:
         """Sequences in the queue."""
         return len(self._waiting)
@@ -130,8 +135,8 @@ class Batcher:
         Raises `Overloaded` where they would have to wait longer than ``max_wait``.
         """
         with self._change:
-            wait = self.wait
-            if wait > self.max_wait:
+            if self.is_full:
+                wait = self.wait
                 raise Overloaded(
                     f"overloaded: a request would wait {wait:.1f} seconds, and {self.max_wait:g} is the limit; "
                     "try again later",

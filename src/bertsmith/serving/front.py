@@ -15,10 +15,6 @@ from typing import Any
 import orjson
 
 from bertsmith.serving.call import SCOPE_KEY, Call, Message, Receive
-from bertsmith.serving.journal import Journal
-from bertsmith.serving.keys import Keys
-from bertsmith.serving.limits import Limits
-from bertsmith.serving.meters import Meters
 from bertsmith.serving.refusals import (
     ClientGone,
     Failed,
@@ -30,6 +26,7 @@ from bertsmith.serving.refusals import (
     Unauthorized,
     body_of,
 )
+from bertsmith.serving.service import Service
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -41,14 +38,16 @@ READ_ON = 16  # times the largest body: so much of a larger one is read before t
 
 
 class Front:
-    """An ASGI application around another."""
+    """An ASGI application around another, whose routes have these paths."""
 
-    def __init__(self, app: App, *, limits: Limits, keys: Keys, meters: Meters, journal: Journal) -> None:
+    def __init__(self, app: App, service: Service, paths: frozenset[str]) -> None:
         self.app = app
-        self.limits = limits
-        self.keys = keys
-        self.meters = meters
-        self.journal = journal
+        self.paths = paths
+        self.service = service
+        self.limits = service.limits
+        self.keys = service.keys
+        self.meters = service.meters
+        self.journal = service.journal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -68,6 +67,8 @@ class Front:
 
         try:
             self._check_key(scope, headers)
+            if scope["method"] == "POST" and scope["path"] != "/reload":
+                self.service.refuse_overload()  # before the body is read: under overload most requests end here
             body = await self._read(scope, headers, receive)
             call.receive = receive
             await self.app(scope, _given(body, receive), sending)
@@ -96,7 +97,8 @@ class Front:
             return b""
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         most = self.limits.max_body
-        declared = int(headers.get(b"content-length", b"0") or 0)
+        told = headers.get(b"content-length", b"")
+        declared = int(told) if told.isdigit() else 0
         if declared > most and (b"expect" in headers or declared > READ_ON * most):
             raise TooLarge(self._too_large(declared))
         parts: list[bytes] = []
@@ -134,7 +136,8 @@ class Front:
         return Failed(f"an error of this server; its log tells more under the id {call.id}")
 
     def _tell(self, call: Call, scope: Scope, status: int) -> None:
-        route = getattr(scope.get("route"), "path", None) or "unknown"
+        known = scope["path"] if scope["path"] in self.paths else "unknown"
+        route = getattr(scope.get("route"), "path", known)
         duration = time.monotonic() - call.began
         self.meters.requests.labels(route, str(status)).inc()
         self.meters.request_seconds.labels(route).observe(duration)

@@ -17,6 +17,7 @@ from bertsmith.checkpoint import head_of, pretraining_kind_of, read_checkpoint, 
 from bertsmith.engine.choosing import EngineName, InferencePrecision, choose_engine, lasting_engine
 from bertsmith.engine.embedder import Embedder
 from bertsmith.engine.engine import Engine
+from bertsmith.engine.exported import holds_int8
 from bertsmith.engine.language_model import Guess, LanguageModel
 from bertsmith.engine.task_model import TaskModel
 from bertsmith.errors import SettingsError
@@ -28,6 +29,7 @@ from bertsmith.serving.refusals import TooLarge, Unfit
 from bertsmith.serving.served import Prepared, Served, characters_of
 from bertsmith.tasks import AnswerQuestions, Classify, Encoded, Examples, Rerank
 from bertsmith.tasks.questions import Questions
+from bertsmith.text.pydocs import harvest
 from bertsmith.text.ragged import Ragged, bounds_of
 from bertsmith.training.precision import choose_device
 
@@ -69,6 +71,12 @@ def open_model(
     embedder = Embedder.open(
         source, device=device, precision=precision, engine=lasting, threads=threads, max_length=max_length
     )
+    if precision == "int8" and not holds_int8(checkpoint.folder):
+        embedder.prepare([docstring.text for docstring in harvest()])
+        embedder.news.append(
+            "has no export in int8, and was calibrated on Python's docstrings; better, on your own texts: "
+            f"bertsmith export --model {source} --to openvino --precision int8 --data FILE"
+        )
     return ServedEmbedder(name, source, embedder, limits)
 
 

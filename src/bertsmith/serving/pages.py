@@ -5,16 +5,19 @@ elsewhere.
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_CODE = re.compile("`([^`]+)`")
 _PLACE = files("bertsmith.serving") / "page"
 
 
@@ -48,7 +51,7 @@ def _route(path: str, method: str, told: dict[str, Any], schemas: dict[str, Any]
         "path": path,
         "method": method.upper(),
         "summary": told.get("summary", ""),
-        "told": told.get("description", ""),
+        "told": Markup(_CODE.sub(r"<code>\1</code>", escape(told.get("description", "")))),
         "fields": [
             {
                 "name": name,

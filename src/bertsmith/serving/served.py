@@ -24,13 +24,14 @@ from bertsmith.serving.batcher import Batcher, Job, Outputs
 from bertsmith.serving.call import Call
 from bertsmith.serving.limits import Limits
 from bertsmith.serving.meters import Meters
-from bertsmith.serving.refusals import Failed, Refusal, TooLarge, Unfit
+from bertsmith.serving.refusals import Failed, Overloaded, Refusal, TooLarge, Unfit
 from bertsmith.text.ragged import Ragged
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.precision import Precision
 
 CHARACTERS_A_TOKEN = 4  # about; what is promised before a text is tokenized
 MOST_ATTENDED = 64  # tokens whose attention is shown
+MOST_BESIDE = 64  # requests for what no queue computes (tokens, searches, attention) at once
 WARM_LENGTHS = (4, 8, 16, 32, 64, 128, 256, 512)  # tokens; kernels for these are made before the first request
 
 
@@ -74,6 +75,7 @@ class Served:
         self.limits = limits
         self.opened = int(time.time())
         self.news: list[str] = []
+        self._beside = 0
 
     def warm(self, threads: Executor, meters: Meters) -> None:
         """Compile, compute once at the usual lengths, measure the speed, and begin to answer."""
@@ -133,8 +135,19 @@ class Served:
         return value
 
     async def in_thread(self, work: Callable[[], Any]) -> Any:
-        """What ``work`` returns, run beside the event loop; what is wrong with its input is `Unfit`."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _refusing, work)
+        """What ``work`` returns, run beside the event loop; what is wrong with its input is `Unfit`.
+
+        Raises `Overloaded` at once where too much of the kind is under way.
+        """
+        if self._beside >= MOST_BESIDE:
+            raise Overloaded(
+                f"overloaded: {self._beside} requests of this kind are under way; try again later", retry_after=1
+            )
+        self._beside += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, _refusing, work)
+        finally:
+            self._beside -= 1
 
     async def works(self) -> bool:
         """Whether the engine computes. One that failed again and again is tried anew."""

@@ -151,6 +151,14 @@ class Service:
             if not await served.works():
                 raise Unready(f"the engine of {name} fails")
 
+    def refuse_overload(self) -> None:
+        """Raise `Overloaded` where every model has more to do than may wait."""
+        for served in self.models.values():
+            if not served.batcher.is_full:
+                return
+        for served in self.models.values():
+            served.batcher.admit(0)
+
     def describe(self) -> dict[str, Any]:
         """Models and indexes, for clients and the playground."""
         return {

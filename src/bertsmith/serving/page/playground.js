@@ -55,14 +55,15 @@ function neighbour(rows, element, key) {
   const row = rows.findIndex((cells) => cells.includes(element));
   const cells = rows[row];
   const column = cells.indexOf(element);
-  const round = rows.length === 1 ? cells.length : 0;
+  const line = cells.length > 1 ? cells : rows.flat();
+  const round = rows.length === 1;
   switch (key) {
-    case "ArrowLeft": return cells[column - 1 + (column === 0 ? round : 0)];
-    case "ArrowRight": return cells[column + 1 - (column === cells.length - 1 ? round : 0)];
+    case "ArrowLeft": return cells[column - 1] ?? (round ? cells.at(-1) : undefined);
+    case "ArrowRight": return cells[column + 1] ?? (round ? cells[0] : undefined);
     case "ArrowUp": return rows[row - 1]?.[column];
     case "ArrowDown": return rows[row + 1]?.[column];
-    case "Home": return rows.length > 1 && cells.length === 1 ? rows[0][0] : cells[0];
-    case "End": return rows.length > 1 && cells.length === 1 ? rows.at(-1)[0] : cells.at(-1);
+    case "Home": return line[0];
+    case "End": return line.at(-1);
     default: return undefined;
   }
 }
@@ -319,7 +320,8 @@ class Panel {
     try {
       this.show(await ask(this.kind.path, this.body(values), running.signal), values);
     } catch (error) {
-      if (error.name !== "AbortError") this.fail(error);
+      if (error.name === "AbortError") return;
+      this.fail(error instanceof Refusal ? error : new Refusal(`This page can't show the answer: ${error.message}`));
     } finally {
       if (this.running === running) this.settle();
     }
@@ -471,14 +473,14 @@ const FOLD = 12; // bars shown before the rest is folded away
 const WORDY = 24; // characters from which a label stands above its bar
 
 /**
- * Bars, one a line. item: {label, value, share, strong, tick}
+ * Bars, one a line; of many the last are folded away, unless they are ordered. item: {label, value, share, strong, tick}
  * label: text or an element; value: the number shown; share: length of the bar from 0 to 1, the value unless given;
  * strong: stands out; tick: whether a tick goes before the label
  */
 function makeBars(items, { name, ordered = false }) {
   const list = make(ordered ? "ol" : "ul", { className: "bars", "aria-label": name }, ...items.map(makeBar));
   list.classList.toggle("wordy", items.some(({ label }) => (label.textContent ?? label).length > WORDY));
-  if (items.length <= FOLD) return [list];
+  if (ordered || items.length <= FOLD) return [list];
   const folded = [...list.children].slice(FOLD);
   const fold = (hide) => {
     for (const item of folded) item.hidden = hide;
@@ -817,14 +819,14 @@ const fill = {
 
   show(answer, { text }, panel) {
     const chosen = answer.map(() => undefined);
-    const choose = (place, token) => {
+    const pick = (place, token) => {
       chosen[place] = chosen[place] === token ? undefined : token;
       for (const one of buttons[place]) one.setAttribute("aria-pressed", String(one.textContent === chosen[place]));
       byId("fill-text").value = fillIn(text, chosen);
       panel.showCommand();
     };
     const buttons = answer.map((guesses, place) =>
-      guesses.map(({ token }) => makeChoice(token, () => choose(place, token))),
+      guesses.map(({ token }) => makeChoice(token, () => pick(place, token))),
     );
     const columns = answer.map((guesses, place) => {
       const title = answer.length === 1 ? MASK : `${MASK} ${place + 1} of ${answer.length}`;
@@ -1027,7 +1029,7 @@ class AttentionView {
     const rows = this.thumbnails.map((cells, layer) =>
       make("div", { role: "row" }, make("span", { role: "rowheader" }, String(layer + 1)), ...cells),
     );
-    const first = make("div", { role: "row" }, make("span", { role: "columnheader", "aria-label": "Layer" }), ...heads);
+    const first = make("div", { role: "row" }, make("span", { role: "columnheader" }, unseen("Layer")), ...heads);
     const grid = make(
       "div",
       { className: "thumbnails", role: "grid", "aria-label": "Heads, a row for each layer", "--heads": heads.length },

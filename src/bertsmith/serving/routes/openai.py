@@ -51,9 +51,9 @@ async def models(request: Request) -> Response:
     return json({"object": "list", "data": [_described(served) for served in service.models.values()]})
 
 
-@router.get("/v1/models/{name:path}", summary="One model")
+@router.get("/v1/models/{name:path}", summary="What one of the models is")
 async def model(name: str, request: Request) -> Response:
-    """One of the models."""
+    """As in the list of all."""
     service: Service = request.app.state.service
     if name not in service.models:
         raise NotFound(f"there is no model {name!r:.80}; served are: {service.names}")
