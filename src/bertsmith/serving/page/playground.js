@@ -473,7 +473,8 @@ const FOLD = 12; // bars shown before the rest is folded away
 const WORDY = 24; // characters from which a label stands above its bar
 
 /**
- * Bars, one a line; of many the last are folded away, unless they are ordered. item: {label, value, share, strong, tick}
+ * Bars, one a line; of many the last are folded away, unless they are ordered.
+ * item: {label, value, share, strong, tick}
  * label: text or an element; value: the number shown; share: length of the bar from 0 to 1, the value unless given;
  * strong: stands out; tick: whether a tick goes before the label
  */
