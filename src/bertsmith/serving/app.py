@@ -28,6 +28,7 @@ def build_app(service: Service, origins: tuple[str, ...] = ()) -> App:
         version=version("bertsmith"),
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         exception_handlers={
             Refusal: _refused,
             HTTPException: _http_error,
@@ -48,7 +49,7 @@ def build_app(service: Service, origins: tuple[str, ...] = ()) -> App:
 async def _refused(request: Request, error: Any) -> Response:
     call: Call = request.scope[SCOPE_KEY]
     call.error, call.reason = error.kind, str(error)
-    response = json(body_of(error, openai=request.url.path.startswith("/v1/")))
+    response = json(body_of(error, openai=request.scope["path"].startswith("/v1/")))
     response.status_code = error.status
     response.headers.update(error.headers)
     return response
@@ -56,10 +57,11 @@ async def _refused(request: Request, error: Any) -> Response:
 
 async def _http_error(request: Request, error: Any) -> Response:
     refusal: Refusal
+    path = request.scope["raw_path"].decode("ascii", "replace")  # with what is no letter as %XX
     if error.status_code == 404:
-        refusal = NotFound(f"there is no route {request.url.path:.80}; /docs lists all of them")
+        refusal = NotFound(f"there is no route {path:.80}; /docs lists all of them")
     elif error.status_code == 405:
-        refusal = NotAllowed(f"{request.url.path:.80} does not take {request.method}; see /docs")
+        refusal = NotAllowed(f"{path:.80} does not take {request.method}; see /docs")
     else:
         refusal = Malformed("the body is no JSON")
     return await _refused(request, refusal)

@@ -3,8 +3,9 @@
 Enters: jobs, each some sequences. Leaves: the engine's outputs of each job. Knows nothing of texts, tasks or HTTP.
 
 A batch is the sequence that has waited longest and those nearest to it in length, up to as many tokens as the engine
-gains by. So little of a batch is padding, and nobody waits for ever behind shorter ones: whoever is oldest goes next.
-The engine is never kept waiting for a batch to fill: what has gathered while it computed is the next batch.
+gains by. So little of a batch is padding, and nobody waits for ever behind shorter ones: whoever is oldest goes next,
+and is overtaken only by the few batches' worth that stand in the window with it. The engine is never kept waiting for a
+batch to fill: what has gathered while it computed is the next batch.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import math
 import threading
 import time
 from bisect import bisect_left, insort
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ from bertsmith.text.ragged import Ragged, gather_places
 
 Outputs = NDArray[np.float32]
 ROW_TOKENS = 24  # tokens that could be computed in the time a call takes beside its tokens (docs/lab-notes.md)
+WINDOW = 4  # batches; so many tokens of the oldest sequences are what a batch is chosen from
 LEAST_SHARE = 64  # tokens; fewer are not shared out among lanes
 BROKEN_AFTER = 3  # calls of the engine in a row that failed
 
@@ -92,7 +94,9 @@ class Batcher:
         self.promised = 0  # tokens that were admitted and are not computed yet
         self.failures = 0  # calls of the engine that failed since the last that did not
         self._waiting: OrderedDict[int, Item] = OrderedDict()  # by number, the oldest first
-        self._by_length: list[tuple[int, int]] = []  # (tokens, number) of the same, sorted
+        self._window: list[tuple[int, int]] = []  # (tokens, number) of the oldest of them, sorted
+        self._window_tokens = 0
+        self._behind: deque[int] = deque()  # numbers of the others, the oldest first; maybe of some that were dropped
         self._number = 0
         self._closed = False
         self._free = 0  # lanes with nothing to do
@@ -156,7 +160,7 @@ class Batcher:
             self.promised += len(job.sequences.ids) - promised
             for row, length in enumerate(lengths):
                 self._waiting[self._number] = (job, row, length)
-                insort(self._by_length, (length, self._number))
+                self._behind.append(self._number)
                 self._number += 1
             self._change.notify(len(lengths))
         if not lengths:
@@ -179,36 +183,50 @@ class Batcher:
                 lane.join()
 
     def _work(self) -> None:
-        while batch := self._next():
+        while True:
+            batch, began = self._next()
+            if not batch:
+                return
             self._compute(batch)
+            self._learn_speed(sum(tokens for _, _, tokens in batch), time.monotonic() - began)
 
-    def _next(self) -> list[Item]:
-        """The next batch, once there is one; none after the end."""
+    def _next(self) -> tuple[list[Item], float]:
+        """The next batch, once there is one, and since when this lane has been busy with it; none after the end."""
+        began = time.monotonic()
         with self._change:
             self._free += 1
             while not self._waiting and not self._closed:
                 self._change.wait()
+                began = time.monotonic()
             numbers = self._chosen() if self._waiting else []
             self._free -= 1
             now = time.monotonic()
             batch = [self._take(number) for number in numbers]
             for job, _, _ in batch:
                 job.waited = job.waited or now - job.began
-            return batch
+            return batch, began
 
     def _take(self, number: int) -> Item:
         item = self._waiting.pop(number)
-        self._by_length.pop(bisect_left(self._by_length, (item[2], number)))
+        place = bisect_left(self._window, (item[2], number))
+        if self._window[place : place + 1] == [(item[2], number)]:
+            self._window.pop(place)
+            self._window_tokens -= item[2]
         self.promised -= item[2]
         return item
 
     def _chosen(self) -> list[int]:
         """Numbers of the sequences of the next batch: the oldest, and its neighbours in length."""
-        number, (_, _, length) = next(iter(self._waiting.items()))
-        share = sum(tokens for tokens, _ in self._by_length) // self._free
+        while self._behind and self._window_tokens < WINDOW * self.engine.lane_tokens:
+            number = self._behind.popleft()
+            if number in self._waiting:
+                insort(self._window, (self._waiting[number][2], number))
+                self._window_tokens += self._waiting[number][2]
+        oldest, (_, _, length) = next(iter(self._waiting.items()))
+        share = self._window_tokens // self._free
         budget = min(self.engine.lane_tokens, max(LEAST_SHARE, share))
-        low, high = neighbours(self._by_length, bisect_left(self._by_length, (length, number)), budget)
-        return [number for _, number in self._by_length[low:high]]
+        low, high = neighbours(self._window, bisect_left(self._window, (length, oldest)), budget)
+        return [number for _, number in self._window[low:high]]
 
     def _compute(self, batch: Sequence[Item]) -> None:
         by_job: dict[Job, list[int]] = {}
@@ -242,7 +260,6 @@ class Batcher:
             raise
         seconds = time.monotonic() - began
         self.failures = 0
-        self._learn_speed(len(sequences.ids), seconds)
         self.watch(
             BatchFacts(len(sequences), len(sequences.ids), len(sequences) * int(sequences.lengths.max()), seconds)
         )

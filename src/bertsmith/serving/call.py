@@ -6,7 +6,7 @@ Enters: an ASGI scope. Leaves: what the log and the metrics tell of the request.
 from __future__ import annotations
 
 import asyncio
-import os
+import random
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -28,10 +28,11 @@ class Call:
     tokenize, queue, compute: seconds
     error:    kind of the refusal, if it was refused
     shown:    the texts, where the server is to log them
+    is_counted: whether the log tells of it together with others
     """
 
     def __init__(self, scope: MutableMapping[str, Any], given_id: bytes = b"") -> None:
-        self.id = given_id.decode() if _FIT_ID.fullmatch(given_id) else os.urandom(8).hex()
+        self.id = given_id.decode() if _FIT_ID.fullmatch(given_id) else f"{random.getrandbits(64):016x}"
         self.scope = scope
         self.began = time.monotonic()
         self.model: str | None = None
@@ -41,6 +42,7 @@ class Call:
         self.error: str | None = None
         self.reason: str | None = None
         self.shown: Any = None
+        self.is_counted = False
         self.receive: Receive | None = None
 
     async def wait(self, answer: asyncio.Future[Any]) -> Any:

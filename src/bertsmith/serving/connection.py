@@ -30,7 +30,8 @@ class Connection(HttpToolsProtocol):
         self._timer: TimerHandle | None = None
         self._in_head = True
         self._in_body = False
-        self._head = 0
+        self._head = 0  # bytes of a head that is not whole yet, or more than 0 where they are not known
+        self._read = 0  # bytes of the lines of the head that were read
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -47,8 +48,8 @@ class Connection(HttpToolsProtocol):
         if self._in_head:
             self._head += len(data)
         super().data_received(data)
-        if self._in_head and self._head > MAX_HEAD and not self.transport.is_closing():
-            self._refuse(HeadersTooLarge(f"the head of the request has more than {MAX_HEAD:,} bytes; send less"))
+        if self._in_head and self._head > MAX_HEAD:
+            self._refuse_head()
 
     def eof_received(self) -> None:
         """The client sends no more. In the midst of a request that is a mistake, which it may still be told."""
@@ -59,8 +60,26 @@ class Connection(HttpToolsProtocol):
         """A request begins."""
         super().on_message_begin()
         self._in_head = True
+        self._head, self._read = max(1, self._head), 0
         if self._timer is None:
             self._timer = self.loop.call_later(self.read_timeout, self._tell_too_slow)
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the request line."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer behind a body in chunks."""
+        self._count(len(name) + len(value) + len(": \r\n"))
+        super().on_header(name, value)
+
+    def _count(self, size: int) -> None:
+        """A head that is too large is refused even if it arrives at once; so are trailers."""
+        self._read += size
+        if self._read > MAX_HEAD:
+            self._refuse_head()
+            raise ValueError("too large")  # the parser stops at it
 
     def on_headers_complete(self) -> None:
         """Its body follows, which the application waits for."""
@@ -76,6 +95,9 @@ class Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Bytes that are no HTTP."""
         self._refuse(Malformed("the request is no valid HTTP/1.1"))
+
+    def _refuse_head(self) -> None:
+        self._refuse(HeadersTooLarge(f"the head of the request has more than {MAX_HEAD:,} bytes; send less"))
 
     def _tell_too_slow(self) -> None:
         self._timer = None

@@ -20,6 +20,7 @@ from bertsmith.serving.refusals import (
     Failed,
     Malformed,
     NoJson,
+    Overloaded,
     Refusal,
     TooLarge,
     TooSlow,
@@ -48,6 +49,8 @@ class Front:
         self.keys = service.keys
         self.meters = service.meters
         self.journal = service.journal
+        self._refused = 0  # for overload, since the log last told
+        self._told = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -68,7 +71,7 @@ class Front:
         try:
             self._check_key(scope, headers)
             if scope["method"] == "POST" and scope["path"] != "/reload":
-                self.service.refuse_overload()  # before the body is read: under overload most requests end here
+                self._refuse_overload(call)
             body = await self._read(scope, headers, receive)
             call.receive = receive
             await self.app(scope, _given(body, receive), sending)
@@ -80,6 +83,18 @@ class Front:
                 await refuse(refusal, scope, sending)
         finally:
             self._tell(call, scope, status)
+
+    def _refuse_overload(self, call: Call) -> None:
+        """Refuse before the body is read: under overload most requests end here. The log counts them, by the second."""
+        try:
+            self.service.refuse_overload()
+        except Overloaded:
+            call.is_counted = True
+            self._refused += 1
+            if time.monotonic() - self._told > 1:
+                self.journal.tell("overloaded", level="warning", refused=self._refused)
+                self._refused, self._told = 0, time.monotonic()
+            raise
 
     def _check_key(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         if not self.keys or (scope["path"] in OPEN and scope["method"] in ("GET", "HEAD")):
@@ -143,7 +158,7 @@ class Front:
         self.meters.request_seconds.labels(route).observe(duration)
         if call.error is not None:
             self.meters.errors.labels(call.error).inc()
-        if scope["path"] in QUIET and status < 400:
+        if call.is_counted or (scope["path"] in QUIET and status < 400):
             return
         self.journal.tell(
             "request",

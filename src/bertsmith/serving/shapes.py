@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Model = Annotated[str | None, Field(description="the name of a served model; the first that fits unless given")]
 Truncate = Annotated[bool, Field(description="true to cut texts that are too long, false to refuse them")]
-OneOrMore = Annotated[str | list[str], Field(description="a text, or a list of texts")]
+Texts = Annotated[list[str], Field(fail_fast=True)]  # what is wrong with the first of a million is enough
+Ids = Annotated[list[int], Field(fail_fast=True)]
+OneOrMore = Annotated[str | Texts, Field(description="a text, or a list of texts")]
 
 
 class EmbeddingsRequest(BaseModel):
@@ -19,7 +21,7 @@ class EmbeddingsRequest(BaseModel):
 
     model: Model = None
     input: Annotated[
-        str | list[str] | list[int] | list[list[int]],
+        str | Texts | Ids | Annotated[list[Ids], Field(fail_fast=True)],
         Field(description="a text, a list of texts, or the ids of their tokens"),
     ]
     encoding_format: Annotated[Literal["float", "base64"], Field(description="float or base64")] = "float"
@@ -65,7 +67,7 @@ class EmbedRequest(BaseModel):
 
 class Sentences(BaseModel):
     source_sentence: Annotated[str, Field(description="the text that the others are compared with")]
-    sentences: Annotated[list[str], Field(description="a list of texts")]
+    sentences: Annotated[Texts, Field(description="a list of texts")]
 
 
 class SimilarityParameters(BaseModel):
@@ -88,7 +90,7 @@ class SimilarityRequest(BaseModel):
 class PredictRequest(BaseModel):
     model: Model = None
     inputs: Annotated[
-        str | list[str] | list[list[str]],
+        str | Texts | Annotated[list[Texts], Field(fail_fast=True)],
         Field(description="a text, a list of texts, or a list of [first, second] for pairs"),
     ]
     raw_scores: Annotated[bool, Field(description="true for the head's outputs in place of probabilities")] = False
@@ -105,7 +107,7 @@ class LabelScore(BaseModel):
 class RerankRequest(BaseModel):
     model: Model = None
     query: Annotated[str, Field(description="a text")]
-    texts: Annotated[list[str], Field(description="a list of texts")]
+    texts: Annotated[Texts, Field(description="a list of texts")]
     raw_scores: Annotated[bool, Field(description="true for the head's outputs in place of probabilities")] = False
     return_text: Annotated[bool, Field(description="true to get the texts back, too")] = False
     truncate: Truncate = False
@@ -124,7 +126,7 @@ class Rank(BaseModel):
 class TagRequest(BaseModel):
     model: Model = None
     inputs: Annotated[
-        str | list[str] | list[list[str]],
+        str | Texts | Annotated[list[Texts], Field(fail_fast=True)],
         Field(description="a text, a list of texts, or a list of lists of words"),
     ]
     truncate: Truncate = False
@@ -157,7 +159,7 @@ class AnswerRequest(BaseModel):
     question: Annotated[str | None, Field(description="a text")] = None
     context: Annotated[str | None, Field(description="a text, of any length")] = None
     inputs: Annotated[
-        Question | list[Question] | None,
+        Question | Annotated[list[Question], Field(fail_fast=True)] | None,
         Field(description='{"question": a text, "context": a text}, or a list of these'),
     ] = None
     truncate: Truncate = False
@@ -182,7 +184,7 @@ class Answered(Candidate):
 class ChooseRequest(BaseModel):
     model: Model = None
     prompt: Annotated[str, Field(description="a text")]
-    endings: Annotated[list[str], Field(description="a list of texts, two or more")]
+    endings: Annotated[Texts, Field(description="a list of texts, two or more")]
     truncate: Truncate = False
 
     model_config = ConfigDict(json_schema_extra={"example": {"prompt": "I ran", "endings": ["to the park", "red"]}})
@@ -255,7 +257,9 @@ class Token(BaseModel):
 
 class DecodeRequest(BaseModel):
     model: Model = None
-    ids: Annotated[list[int] | list[list[int]], Field(description="a list of ids, or a list of such lists")]
+    ids: Annotated[
+        Ids | Annotated[list[Ids], Field(fail_fast=True)], Field(description="a list of ids, or a list of such lists")
+    ]
     skip_special_tokens: Annotated[bool, Field(description="false to have [CLS] and the like in the text")] = True
 
     model_config = ConfigDict(json_schema_extra={"example": {"ids": [101, 7592, 102]}})
@@ -263,6 +267,15 @@ class DecodeRequest(BaseModel):
 
 class ReloadRequest(BaseModel):
     model: Annotated[str | None, Field(description="the name of a served model; all of them unless given")] = None
+
+
+class VectorParameters(BaseModel):
+    """What huggingface_hub asks of vectors, and dimensions beside."""
+
+    truncate: Annotated[bool | None, Field(description="true to cut texts that are too long")] = None
+    normalize: Annotated[bool | None, Field(description="true for vectors of length 1")] = None
+    prompt_name: Annotated[str | None, Field(description="the name of one of the model's prompts")] = None
+    dimensions: Annotated[int | None, Field(description="how many numbers of a vector to keep")] = None
 
 
 class PipelineRequest(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import numpy as np
 import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
@@ -67,13 +68,14 @@ def at(request: Request, body: Any) -> tuple[Service, Call]:
     service: Service = request.app.state.service
     call: Call = request.scope[SCOPE_KEY]
     if service.log_texts:
-        call.shown = body.model_dump(mode="json", exclude_defaults=True)
+        call.shown = orjson.loads(body.model_dump_json(exclude_defaults=True))  # numbers that the log can hold
     return service, call
 
 
 def json(value: Any) -> Response:
     """A response. Arrays of numpy are lists; what is not finite would be null, and was refused before."""
-    return Response(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+    packed = orjson.dumps(value, default=np.ascontiguousarray, option=orjson.OPT_SERIALIZE_NUMPY)  # for slices
+    return Response(packed, media_type="application/json")
 
 
 def listed(inputs: Any) -> list[Any]:

@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 from fastapi import Request, Response
+from pydantic import ValidationError
 
 from bertsmith.serving.call import Call
 from bertsmith.serving.kinds import ServedEmbedder, ServedFiller, ServedTask
 from bertsmith.serving.refusals import Unfit
-from bertsmith.serving.routes.asked import at, json, listed, router_of
+from bertsmith.serving.routes.asked import at, json, listed, misfit, router_of
 from bertsmith.serving.routes.tei import any_model
 from bertsmith.serving.service import Service
-from bertsmith.serving.shapes import PipelineRequest
+from bertsmith.serving.shapes import PipelineRequest, VectorParameters
 from bertsmith.tasks.retrieval import unit
 
 router = router_of("huggingface_hub")
@@ -53,14 +54,17 @@ async def _vectors(service: Service, call: Call, model: ServedEmbedder, body: Pi
         return vectors[1:] @ vectors[0]
     texts = _texts(body.inputs)
     service.limits.check_texts(texts)
-    asked = body.parameters
+    try:
+        asked = VectorParameters.model_validate(body.parameters)
+    except ValidationError as error:
+        raise Unfit(f"parameters.{misfit(error, VectorParameters)}") from None
     return await model.embed(
         call,
         texts,
-        truncate=bool(asked.get("truncate")),
-        normalize=asked.get("normalize"),
-        prompt_name=asked.get("prompt_name"),
-        dimensions=asked.get("dimensions"),
+        truncate=bool(asked.truncate),
+        normalize=asked.normalize,
+        prompt_name=asked.prompt_name,
+        dimensions=asked.dimensions,
     )
 
 

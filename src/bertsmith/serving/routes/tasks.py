@@ -10,7 +10,7 @@ from fastapi import Request, Response
 from bertsmith.serving.kinds import ServedFiller, ServedTask
 from bertsmith.serving.refusals import Unfit
 from bertsmith.serving.routes.asked import at, json, listed, router_of
-from bertsmith.serving.routes.tei import any_model
+from bertsmith.serving.routes.tei import any_model, judge
 from bertsmith.serving.shapes import (
     Answered,
     AnswerRequest,
@@ -92,8 +92,8 @@ async def search(body: SearchRequest, request: Request) -> Response:
     """The nearest texts of an index, best first; with `rerank`, in the order of a model that reads query and text."""
     service, call = at(request, body)
     service.limits.check_texts([body.query], "query")
-    judge = None if body.rerank is None else service.find(body.rerank, ServedTask, ["rerank", "regress"], "/search")
-    hits = await service.search(call, body.index, body.query, body.top, judge)
+    judged_by = None if body.rerank is None else judge(service, body.rerank, "/search")
+    hits = await service.search(call, body.index, body.query, body.top, judged_by)
     return json([vars(hit) for hit in hits])
 
 

@@ -27,6 +27,7 @@ from bertsmith.serving.shapes import (
 from bertsmith.tasks.retrieval import unit
 
 router = router_of("text-embeddings-inference")
+JUDGES = ("rerank", "regress")
 
 
 @router.post("/embed", response_model=list[list[float]], summary="Vectors of texts")
@@ -102,7 +103,7 @@ async def rerank(body: RerankRequest, request: Request) -> Response:
     service, call = at(request, body)
     service.limits.check_texts([body.query], "query")
     service.limits.check_texts(body.texts, "texts")
-    model = service.find(body.model, ServedTask, ["rerank", "regress"], "/rerank")
+    model = judge(service, body.model, "/rerank")
     pairs = [[body.query, text] for text in body.texts]
     scores = (await model.scores(call, pairs, raw=body.raw_scores, truncate=body.truncate))[:, 0]
     ranks: list[dict[str, Any]] = []
@@ -124,8 +125,8 @@ async def tokenize(body: TokenizeRequest, request: Request) -> Response:
 
 
 def _tokens(model: Served, texts: list[str], add_special: bool, service: Service) -> list[list[dict[str, Any]]]:
+    service.limits.check_tokens(len(model.tokenizer.encode(texts).ids))  # which is soon done
     held = model.tokenizer.encode_with_offsets(texts)
-    service.limits.check_tokens(len(held.ragged.ids))
     special = {model.tokenizer.cls_id, model.tokenizer.sep_id, model.tokenizer.pad_id}
     rows = []
     for first, end in zip(held.ragged.bounds[:-1].tolist(), held.ragged.bounds[1:].tolist(), strict=True):
@@ -198,6 +199,16 @@ def _text_keys(told: dict[str, Any]) -> dict[str, Any]:
     if "id2label" not in told:
         return told
     return {**told, "id2label": {str(number): name for number, name in told["id2label"].items()}}
+
+
+def judge(service: Service, name: str | None, route: str) -> ServedTask:
+    """The named model, or the first, that says how well a text answers a query."""
+    fitting = [one for one in service.models.values() if isinstance(one, ServedTask) and one.pairs is not False]
+    first = next((one.name for one in fitting if one.task in JUDGES), None)
+    model = service.find(first if name is None else name, ServedTask, JUDGES, route)
+    if model.pairs is False:
+        raise Unfit(f"{route} is for models of pairs of texts, and {model.name} was trained on single texts")
+    return model
 
 
 def any_model(service: Service, name: str | None) -> Served:
