@@ -16,13 +16,14 @@ import time
 from bisect import bisect_left, insort
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertsmith.engine.engine import Engine
-from bertsmith.serving.refusals import Failed, Overloaded, Refusal
+from bertsmith.serving.refusals import Failed, Overloaded, Refusal, Unready
 from bertsmith.text.ragged import Ragged, gather_places
 
 Outputs = NDArray[np.float32]
@@ -71,7 +72,8 @@ class Job:
         """Tell whoever waits."""
         self.over = True
         self.computed = time.monotonic() - self.began - self.waited
-        self.deliver(result)
+        with suppress(RuntimeError):  # of an event loop that has ended meanwhile
+            self.deliver(result)
 
 
 Item = tuple[Job, int, int]  # a job, one of its sequences, and the tokens of that
@@ -136,9 +138,11 @@ class Batcher:
     def admit(self, tokens: int) -> None:
         """Promise to compute about so many tokens; `submit` or `release` is to follow.
 
-        Raises `Overloaded` where they would have to wait longer than ``max_wait``.
+        Raises `Overloaded` where they would have to wait longer than ``max_wait``, `Unready` after the end.
         """
         with self._change:
+            if self._closed:
+                raise Unready("this model is being replaced; ask again")
             if self.is_full:
                 wait = self.wait
                 raise Overloaded(
@@ -151,13 +155,14 @@ class Batcher:
     def release(self, tokens: int) -> None:
         """Take a promise back."""
         with self._change:
-            self.promised -= tokens
+            self._keep(tokens)
 
     def submit(self, job: Job, promised: int) -> None:
         """Queue a job, which was admitted as ``promised`` tokens."""
         lengths = job.sequences.lengths.tolist()
         with self._change:
-            self.promised += len(job.sequences.ids) - promised
+            self.promised += len(job.sequences.ids)
+            self._keep(promised)
             for row, length in enumerate(lengths):
                 self._waiting[self._number] = (job, row, length)
                 self._behind.append(self._number)
@@ -167,14 +172,17 @@ class Batcher:
             job.end(np.empty(self.engine.shape(job.sequences), np.float32))
 
     def drop(self, job: Job) -> None:
-        """Forget a job that nobody waits for any more, or that failed."""
+        """Forget a job that nobody waits for any more."""
         with self._change:
-            job.over = True
-            for number in [number for number, item in self._waiting.items() if item[0] is job]:
-                self._take(number)
+            self._forget(job)
+
+    def _forget(self, job: Job) -> None:
+        job.over = True
+        for number in [number for number, item in self._waiting.items() if item[0] is job]:
+            self._take(number)
 
     def close(self) -> None:
-        """Compute what is queued, and end."""
+        """Compute what was admitted, and end."""
         with self._change:
             self._closed = True
             self._change.notify_all()
@@ -184,18 +192,21 @@ class Batcher:
 
     def _work(self) -> None:
         while True:
-            batch, began = self._next()
+            batch, began, more = self._next()
             if not batch:
                 return
             self._compute(batch)
-            self._learn_speed(sum(tokens for _, _, tokens in batch), time.monotonic() - began)
+            tokens = sum(tokens for _, _, tokens in batch)
+            if more or 2 * tokens >= self.engine.lane_tokens:  # what is computed at leisure says nothing of a crowd
+                self._learn_speed(tokens, time.monotonic() - began)
 
-    def _next(self) -> tuple[list[Item], float]:
-        """The next batch, once there is one, and since when this lane has been busy with it; none after the end."""
+    def _next(self) -> tuple[list[Item], float, bool]:
+        """The next batch, once there is one, since when this lane has been busy with it, and whether another whole one
+        waits behind it; none after the end."""
         began = time.monotonic()
         with self._change:
             self._free += 1
-            while not self._waiting and not self._closed:
+            while not self._waiting and not (self._closed and self.promised == 0):
                 self._change.wait()
                 began = time.monotonic()
             numbers = self._chosen() if self._waiting else []
@@ -204,7 +215,7 @@ class Batcher:
             batch = [self._take(number) for number in numbers]
             for job, _, _ in batch:
                 job.waited = job.waited or now - job.began
-            return batch, began
+            return batch, began, self._window_tokens >= self.engine.lane_tokens
 
     def _take(self, number: int) -> Item:
         item = self._waiting.pop(number)
@@ -212,8 +223,14 @@ class Batcher:
         if self._window[place : place + 1] == [(item[2], number)]:
             self._window.pop(place)
             self._window_tokens -= item[2]
-        self.promised -= item[2]
+        self._keep(item[2])
         return item
+
+    def _keep(self, tokens: int) -> None:
+        """Promise so much less; who ends when nothing is promised any more is woken."""
+        self.promised -= tokens
+        if self._closed and self.promised == 0:
+            self._change.notify_all()
 
     def _chosen(self) -> list[int]:
         """Numbers of the sequences of the next batch: the oldest, and its neighbours in length."""
@@ -224,7 +241,7 @@ class Batcher:
                 self._window_tokens += self._waiting[number][2]
         oldest, (_, _, length) = next(iter(self._waiting.items()))
         share = self._window_tokens // self._free
-        budget = min(self.engine.lane_tokens, max(LEAST_SHARE, share))
+        budget = self.engine.lane_tokens if self._free == 1 else min(self.engine.lane_tokens, max(LEAST_SHARE, share))
         low, high = neighbours(self._window, bisect_left(self._window, (length, oldest)), budget)
         return [number for _, number in self._window[low:high]]
 
@@ -275,15 +292,16 @@ class Batcher:
             if job.over:
                 return
             job.receive(rows, found, self.engine.shape(job.sequences))
-            done = job.left == 0
+            done = job.over = job.left == 0
         if done and job.outputs is not None:
             finite = bool(np.isfinite(job.outputs).all())
             job.end(job.outputs if finite else Failed("the model's output is not finite for this input"))
 
     def _fail(self, job: Job, error: Exception) -> None:
-        if job.over:
-            return
-        self.drop(job)
+        with self._change:
+            if job.over:
+                return
+            self._forget(job)
         refusal = error if isinstance(error, Refusal) else Failed("the model could not compute this input")
         refusal.__cause__ = error
         job.end(refusal)

@@ -4,6 +4,7 @@ request, a size limit for it, and refusals in JSON.
 
 from __future__ import annotations
 
+import re
 from asyncio import TimerHandle, Transport
 from typing import Any
 
@@ -13,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from bertsmith.serving.refusals import HeadersTooLarge, Malformed, Refusal, TooSlow, body_of
 
 MAX_HEAD = 65_536  # bytes of a request line and its headers
+_UPGRADE = re.compile(rb"\r\nupgrade(?=:)", re.IGNORECASE)
 
 
 def connection_class(read_timeout: float) -> type[HttpToolsProtocol]:
@@ -47,6 +49,7 @@ class Connection(HttpToolsProtocol):
         """Take bytes of a request; too many without an end of its headers are refused."""
         if self._in_head:
             self._head += len(data)
+            data = _without_upgrade(data)
         super().data_received(data)
         if self._in_head and self._head > MAX_HEAD:
             self._refuse_head()
@@ -120,3 +123,10 @@ class Connection(HttpToolsProtocol):
             head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
             self.transport.write(STATUS_LINE[refusal.status] + head + body)
         self.transport.close()
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """A head whose wish for another protocol is overlooked, as HTTP allows. The parser would take its body for bytes of
+    that protocol; Java's clients wish for HTTP/2 with every first request."""
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"\r\nignored", head) + end + rest

@@ -25,6 +25,7 @@ from bertsmith.serving.refusals import (
     TooLarge,
     TooSlow,
     Unauthorized,
+    Unready,
     body_of,
 )
 from bertsmith.serving.service import Service
@@ -75,9 +76,9 @@ class Front:
             body = await self._read(scope, headers, receive)
             call.receive = receive
             await self.app(scope, _given(body, receive), sending)
-        except Exception as error:
-            refusal = error if isinstance(error, Refusal) else self._surprise(call, error)
-            call.error, call.reason = refusal.kind, str(refusal)
+        except (Exception, asyncio.CancelledError) as error:
+            refusal = self._refusal_of(error, call)
+            call.error, call.reason = refusal.kind, refusal.reason
             if not status:
                 status = refusal.status
                 await refuse(refusal, scope, sending)
@@ -143,12 +144,19 @@ class Front:
     def _too_large(self, size: int) -> str:
         return f"the body has {size:,} bytes, and a request may have {self.limits.max_body:,}; send several"
 
-    def _surprise(self, call: Call, error: Exception) -> Refusal:
-        """What the client is told of an error that nobody foresaw; the log is told all of it."""
-        self.journal.tell(
-            "error", level="error", id=call.id, error=repr(error), traceback="".join(traceback.format_exception(error))
-        )
-        return Failed(f"an error of this server; its log tells more under the id {call.id}")
+    def _refusal_of(self, error: BaseException, call: Call) -> Refusal:
+        """What the client is told. Of an error that nobody foresaw, and of the engine's own, the log tells all."""
+        if isinstance(error, asyncio.CancelledError):  # by uvicorn, when the time to end in is over
+            return Unready("the server ended before this was answered; ask again")
+        refusal = error
+        if not isinstance(refusal, Refusal):
+            refusal = Failed(f"an error of this server; its log tells more under the id {call.id}")
+            refusal.__cause__ = error
+        if isinstance(refusal, Failed) and refusal.__cause__ is not None:
+            cause = refusal.__cause__
+            told = "".join(traceback.format_exception(cause))
+            self.journal.tell("error", level="error", id=call.id, error=repr(cause), traceback=told)
+        return refusal
 
     def _tell(self, call: Call, scope: Scope, status: int) -> None:
         known = scope["path"] if scope["path"] in self.paths else "unknown"

@@ -27,7 +27,7 @@ from bertsmith.serving.call import Call
 from bertsmith.serving.limits import Limits
 from bertsmith.serving.refusals import TooLarge, Unfit
 from bertsmith.serving.served import Prepared, Served, characters_of
-from bertsmith.tasks import AnswerQuestions, Classify, Encoded, Examples, Rerank
+from bertsmith.tasks import AnswerQuestions, Classify, Encoded, Examples, Rerank, Tag
 from bertsmith.tasks.questions import Questions
 from bertsmith.text.pydocs import harvest
 from bertsmith.text.ragged import Ragged, bounds_of
@@ -186,7 +186,7 @@ class ServedTask(Served):
         self.held = model
         self.task = model.task.name
         self.news = model.news
-        self.pairs: bool | None = getattr(model.task, "pairs", None)
+        self.pairs: bool | None = True if self.task == "rerank" else getattr(model.task, "pairs", None)
         self.multi_label = isinstance(model.task, Classify) and model.task.multi_label
 
     async def answers(self, call: Call, inputs: Sequence[Any], *, truncate: bool = False) -> list[dict[str, Any]]:
@@ -215,18 +215,26 @@ class ServedTask(Served):
 
     def _read(self, inputs: Sequence[Any], truncate: bool) -> tuple[Examples, Encoded]:
         """Examples and their tokens. Raises `TooLarge` for one that is not read whole, unless that was asked for."""
-        examples = self.held.task.examples_of_texts(inputs)
+        task = self.held.task
+        if isinstance(task, Rerank):  # which cuts documents alone
+            queries = list(dict.fromkeys(query for query, _ in inputs))
+            self.refuse_long(self._lengths(queries), self.max_length - 4, "that leave a document room beside a query")
+        examples = task.examples_of_texts(inputs)
         encoded = self.held.encode(examples)
-        if not truncate:
-            if isinstance(examples, Questions) and isinstance(self.held.task, AnswerQuestions):
-                lengths = np.diff(self.tokenizer.encode_pieces(examples.questions)[1])
-                self.refuse_long(lengths, self.held.task.max_question, "that a question may have")
-            elif len(encoded.sequences) == len(examples):
-                self.refuse_long(encoded.sequences.lengths + encoded.cut, self.max_length)
-            elif encoded.num_cut:
-                most = int(encoded.cut.max())
-                raise TooLarge(f"{most:,} tokens too many for the {self.max_length:,} that the model reads at once")
+        if truncate:
+            return examples, encoded
+        if isinstance(task, AnswerQuestions) and isinstance(examples, Questions):
+            self.refuse_long(self._lengths(examples.questions), task.max_question, "that a question may have")
+        elif isinstance(task, Tag):
+            if encoded.num_cut:
+                raise TooLarge(f"a word has more tokens than the {self.max_length - 2:,} that the model reads at once")
+        else:
+            self.refuse_long(encoded.sequences.lengths + encoded.sequences.cut, self.max_length)
         return examples, encoded
+
+    def _lengths(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Tokens of texts, without those around them."""
+        return np.diff(self.tokenizer.encode_pieces(texts)[1])
 
     def _scores(self, outputs: Outputs, raw: bool) -> NDArray[np.float64]:
         numbers = outputs.astype(np.float64)
@@ -251,7 +259,7 @@ class ServedTask(Served):
         return {
             **super().describe(),
             "labels": None if names is None else list(names),
-            "pairs": True if self.task == "rerank" else self.pairs,
+            "pairs": self.pairs,
             "multi_label": self.multi_label,
         }
 
@@ -281,8 +289,9 @@ class ServedFiller(Served):
         def prepare() -> Prepared:
             sequences = self.tokenizer.encode([text])
             self.refuse_long(sequences.lengths, self.max_length)
-            ids = self.language.read(text)
-            return Prepared(sequences, lambda outputs: self._guesses(ids, outputs, top))
+            if self.tokenizer.mask_id not in sequences.ids:
+                raise Unfit("inputs: has no [MASK]; write [MASK] where a word is to be guessed")
+            return Prepared(sequences, lambda outputs: self._guesses(sequences.ids, outputs, top))
 
         guesses: list[list[Guess]] = await self.ask(call, len(text), prepare)
         return guesses

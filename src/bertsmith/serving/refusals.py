@@ -20,6 +20,11 @@ class Refusal(Exception):
         """What the response says beside its body."""
         return {}
 
+    @property
+    def reason(self) -> str | None:
+        """What the log tells: the message, unless texts may be in it."""
+        return str(self)
+
 
 class Malformed(Refusal):
     """The request is no HTTP, or its body no JSON."""
@@ -77,6 +82,14 @@ class Unfit(Refusal):
     """The body is JSON, but not what the route or the model takes."""
 
     status, kind = 422, "Validation"
+
+
+class UnfitForTask(Unfit):
+    """What the task itself says of its input, which it may quote."""
+
+    @property
+    def reason(self) -> None:
+        return None
 
 
 class Overloaded(Refusal):

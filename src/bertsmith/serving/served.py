@@ -24,7 +24,7 @@ from bertsmith.serving.batcher import Batcher, Job, Outputs
 from bertsmith.serving.call import Call
 from bertsmith.serving.limits import Limits
 from bertsmith.serving.meters import Meters
-from bertsmith.serving.refusals import Failed, Overloaded, Refusal, TooLarge, Unfit
+from bertsmith.serving.refusals import Failed, Overloaded, Refusal, TooLarge, UnfitForTask
 from bertsmith.text.ragged import Ragged
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.training.precision import Precision
@@ -91,6 +91,10 @@ class Served:
         self._queue_seconds = meters.queue_seconds.labels(self.name)
         self._compute_seconds = meters.compute_seconds.labels(self.name)
         self._texts, self._tokens = meters.texts.labels(self.name), meters.tokens.labels(self.name)
+
+    def show(self) -> None:
+        """Have the metrics tell of this one's queue."""
+        meters = self._meters
         meters.waiting.labels(self.name).set_function(lambda: self.batcher.num_waiting)
         meters.promised.labels(self.name).set_function(lambda: self.batcher.promised)
         meters.speed.labels(self.name).set_function(lambda: self.batcher.speed)
@@ -266,7 +270,7 @@ def _refusing(work: Callable[[], Any]) -> Any:
     try:
         return work()
     except BertsmithError as error:
-        raise Unfit(str(error)) from None
+        raise UnfitForTask(str(error)) from None
 
 
 def _settle(answer: asyncio.Future[Any], result: Any) -> None:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from bertsmith.embedding.index import Hit, Index
-from bertsmith.errors import BertsmithError
+from bertsmith.errors import BertsmithError, DataError
 from bertsmith.serving.call import Call
 from bertsmith.serving.journal import Journal
 from bertsmith.serving.keys import Keys
@@ -61,10 +61,7 @@ class Service:
         """Open and warm every model. Raises as the openers do."""
         for name in self.openers:
             self.models[name] = self._warmed(name)
-        for index, name in self.indexes.values():
-            embedder = self.models[name]
-            assert isinstance(embedder, ServedEmbedder)
-            check_model(index, embedder.embedder)
+            self.models[name].show()
 
     def close(self) -> None:
         """End the queues, once nothing is asked any more."""
@@ -76,6 +73,7 @@ class Service:
         served = self.openers[name]()
         for line in served.news:
             self.journal.tell("note", model=name, note=line)
+        self._check_indexes(name, served)
         served.warm(self.threads, self.meters)
         return served
 
@@ -89,19 +87,22 @@ class Service:
                 loop = asyncio.get_running_loop()
                 try:
                     fresh = await loop.run_in_executor(None, self._warmed, name)
-                    self._check_indexes(name, fresh)
                 except Exception as error:
                     self.journal.tell("reload failed", level="error", model=name, error=str(error))
                     told = str(error) if isinstance(error, BertsmithError) else f"{type(error).__name__}, see the log"
                     raise Unfit(f"{name} was not reloaded, the one before goes on: {told}") from error
                 old, self.models[name] = self.models[name], fresh
+                fresh.show()
                 self.journal.tell("reloaded", model=name)
                 await loop.run_in_executor(None, old.close)
 
-    def _check_indexes(self, name: str, fresh: Served) -> None:
+    def _check_indexes(self, name: str, served: Served) -> None:
+        """Raise `DataError` where a model does not give the vectors of the indexes that it is for."""
         for index, of in self.indexes.values():
-            if of == name and isinstance(fresh, ServedEmbedder):
-                check_model(index, fresh.embedder)
+            if of == name:
+                if not isinstance(served, ServedEmbedder):
+                    raise DataError(f"{index.folder}: its vectors are to be those of {name}, which gives none")
+                check_model(index, served.embedder)
 
     def find(self, name: str | None, kind: type[Kind], tasks: Sequence[str], route: str) -> Kind:
         """The named model, or the first that a route is for.
@@ -125,21 +126,26 @@ class Service:
         """The models, for a message."""
         return ", ".join(f"{name} ({served.task})" for name, served in self.models.items())
 
-    async def search(self, call: Call, name: str | None, query: str, top: int, judge: ServedTask | None) -> list[Hit]:
-        """The texts of an index nearest to a query, best first, in the order of ``judge`` where there is one."""
+    async def search(
+        self, call: Call, name: str | None, query: str, top: int, find_judge: Callable[[], ServedTask] | None
+    ) -> list[Hit]:
+        """The texts of an index nearest to a query, best first, in the order of a judge where one is to be found."""
         if not self.indexes:
             raise NotFound("no index is served; start the server with --index FOLDER")
         if name is not None and name not in self.indexes:
             raise NotFound(f"there is no index {name!r:.80}; served are: {', '.join(self.indexes)}")
+        if find_judge is not None:
+            find_judge()  # what is wrong with it is told first; by the time it is needed it may be another
         index, model = self.indexes[name or next(iter(self.indexes))]
         embedder = self.models[model]
         assert isinstance(embedder, ServedEmbedder)
         vectors = unit(await embedder.embed(call, [query]))
-        wanted = top * (CANDIDATES if judge is not None else 1)
+        wanted = top * (CANDIDATES if find_judge is not None else 1)
         found: list[list[Hit]] = await embedder.in_thread(lambda: index.search(vectors, wanted))
-        if judge is None or not found[0]:
+        if find_judge is None or not found[0]:
             return found[0][:top]
-        scores = (await judge.scores(call, [[query, hit.text] for hit in found[0]], truncate=True))[:, 0]
+        pairs = [[query, hit.text] for hit in found[0]]
+        scores = (await find_judge().scores(call, pairs, truncate=True))[:, 0]
         ranked = sorted(zip(scores.tolist(), found[0], strict=True), key=lambda one: -one[0])
         return [Hit(hit.id, hit.text, score) for score, hit in ranked[:top]]
 

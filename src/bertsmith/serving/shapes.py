@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Model = Annotated[str | None, Field(description="the name of a served model; the first that fits unless given")]
 Truncate = Annotated[bool, Field(description="true to cut texts that are too long, false to refuse them")]
 Texts = Annotated[list[str], Field(fail_fast=True)]  # what is wrong with the first of a million is enough
-Ids = Annotated[list[int], Field(fail_fast=True)]
+Number = Annotated[int, Field(ge=-(2**31), lt=2**31)]  # whichever fits or not, as long as a message can tell it
+Ids = Annotated[list[Number], Field(fail_fast=True)]
 OneOrMore = Annotated[str | Texts, Field(description="a text, or a list of texts")]
 
 
@@ -25,7 +26,7 @@ class EmbeddingsRequest(BaseModel):
         Field(description="a text, a list of texts, or the ids of their tokens"),
     ]
     encoding_format: Annotated[Literal["float", "base64"], Field(description="float or base64")] = "float"
-    dimensions: Annotated[int | None, Field(description="how many numbers of a vector to keep")] = None
+    dimensions: Annotated[Number | None, Field(description="how many numbers of a vector to keep")] = None
     truncate: Truncate = False
     prompt_name: Annotated[str | None, Field(description="the name of one of the model's prompts")] = None
 
@@ -60,7 +61,7 @@ class EmbedRequest(BaseModel):
     truncate: Truncate = False
     normalize: Annotated[bool, Field(description="true for vectors of length 1, false as the model gives them")] = True
     prompt_name: Annotated[str | None, Field(description="the name of one of the model's prompts")] = None
-    dimensions: Annotated[int | None, Field(description="how many numbers of a vector to keep")] = None
+    dimensions: Annotated[Number | None, Field(description="how many numbers of a vector to keep")] = None
 
     model_config = ConfigDict(json_schema_extra={"example": {"inputs": ["a lovely film", "a dull one"]}})
 
@@ -78,7 +79,7 @@ class SimilarityParameters(BaseModel):
 class SimilarityRequest(BaseModel):
     model: Model = None
     inputs: Annotated[Sentences, Field(description='{"source_sentence": a text, "sentences": a list of texts}')]
-    parameters: SimilarityParameters = SimilarityParameters()
+    parameters: Annotated[SimilarityParameters, Field(description="an object")] = SimilarityParameters()
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -275,7 +276,7 @@ class VectorParameters(BaseModel):
     truncate: Annotated[bool | None, Field(description="true to cut texts that are too long")] = None
     normalize: Annotated[bool | None, Field(description="true for vectors of length 1")] = None
     prompt_name: Annotated[str | None, Field(description="the name of one of the model's prompts")] = None
-    dimensions: Annotated[int | None, Field(description="how many numbers of a vector to keep")] = None
+    dimensions: Annotated[Number | None, Field(description="how many numbers of a vector to keep")] = None
 
 
 class PipelineRequest(BaseModel):

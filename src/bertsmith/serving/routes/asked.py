@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from json import loads
 from typing import Any
 
 import numpy as np
@@ -68,8 +69,13 @@ def at(request: Request, body: Any) -> tuple[Service, Call]:
     service: Service = request.app.state.service
     call: Call = request.scope[SCOPE_KEY]
     if service.log_texts:
-        call.shown = orjson.loads(body.model_dump_json(exclude_defaults=True))  # numbers that the log can hold
+        call.shown = loads(body.model_dump_json(exclude_defaults=True), parse_int=_number)
     return service, call
+
+
+def _number(digits: str) -> float:
+    """A whole number as the log can hold it."""
+    return int(digits) if len(digits) < len(str(2**63)) else float(digits)
 
 
 def json(value: Any) -> Response:

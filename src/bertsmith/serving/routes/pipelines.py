@@ -108,7 +108,7 @@ async def _words(service: Service, call: Call, model: ServedFiller, body: Pipeli
     text = _text(body.inputs)
     service.limits.check_texts([text])
     most = body.parameters.get("top_k") or 5
-    if not isinstance(most, int) or not 1 <= most <= 100:
+    if type(most) is not int or not 1 <= most <= 100:
         raise Unfit("parameters.top_k: give a number from 1 to 100")
     rows = [
         [

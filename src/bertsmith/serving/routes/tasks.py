@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -92,8 +93,8 @@ async def search(body: SearchRequest, request: Request) -> Response:
     """The nearest texts of an index, best first; with `rerank`, in the order of a model that reads query and text."""
     service, call = at(request, body)
     service.limits.check_texts([body.query], "query")
-    judged_by = None if body.rerank is None else judge(service, body.rerank, "/search")
-    hits = await service.search(call, body.index, body.query, body.top, judged_by)
+    find_judge = None if body.rerank is None else partial(judge, service, body.rerank, "/search")
+    hits = await service.search(call, body.index, body.query, body.top, find_judge)
     return json([vars(hit) for hit in hits])
 
 
