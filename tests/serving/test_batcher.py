@@ -799,6 +799,36 @@ def test_the_speed_is_learnt(monkeypatch: pytest.MonkeyPatch, lanes: int) -> Non
         assert batcher.speed == pytest.approx(0.99 * speeds[-1] + 0.01 * 50_000 * lanes)  # a moment says little
 
 
+def test_a_slow_hour_is_forgotten_by_a_few_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are never as many as the engine gains by, for the others are refused."""
+    clock = Clock(monkeypatch)
+    engine = Sums(lane_tokens=16_384)
+    engine.busy = clock.busy(0.002, 1 / 500_000)
+    numbers = Numbers()
+    with started(engine, max_wait=5) as batcher:
+        batcher.speed = 20.0  # of an engine that stood for a while
+        for _ in range(2000):
+            ask(batcher, numbers(100)).check()
+        idle(batcher)
+        assert batcher.speed > 10_000  # of the 45,000 that it computes
+
+
+def test_failures_tell_nothing_of_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    engine = Sums(lane_tokens=256)
+    engine.busy = clock.busy(0, 1 / 1000)
+    numbers = Numbers()
+    with started(engine) as batcher:
+        speed = batcher.speed
+        engine.busy = clock.busy(0.001, 0)  # failing is soon done
+        for _ in range(50):
+            rows = numbers(200, 200)
+            engine.bad[rows[0][0]] = RuntimeError("the device is gone")
+            assert isinstance(ask(batcher, rows).failed(), Failed)
+        idle(batcher)
+        assert batcher.speed == speed
+
+
 def test_quiet_hours_do_not_make_a_fast_engine_refuse_a_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short requests one at a time cost what a call costs; together they would cost next to nothing."""
     clock = Clock(monkeypatch)

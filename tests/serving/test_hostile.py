@@ -881,7 +881,7 @@ def test_pipelined_requests_are_answered_in_their_order(siege: Siege) -> None:
     bad = [
         (post("/embed", {"inputs": 5}), 422), (post("/nowhere", GOOD), 404), (head("GET", "/embed"), 405),
         (post("/embed", {"inputs": ""}), 200), (post("/v1/embeddings", {"model": "tag", "input": "a"}), 422),
-        (post("/embed", {"inputs": "cat " * 100}), 413), (post("/embed", GOOD), 200), (head("GET", "/health"), 200),
+        (head("DELETE", "/tag"), 405), (post("/embed", GOOD), 200), (head("GET", "/health"), 200),
     ]  # fmt: skip
     mixed = [one for place in range(8) for one in ((good[place], 200), bad[place])]
     replies = siege.send(b"".join(kept(data) for data, _ in mixed) + good[8])
@@ -896,13 +896,13 @@ def test_pipelined_requests_are_answered_in_their_order(siege: Siege) -> None:
 
 
 def test_what_follows_a_request_that_ends_the_connection_is_not_read(siege: Siege) -> None:
-    for first, statuses in (
-        (kept(post("/embed", b"{")), [400, 200]),
-        (kept(post("/embed", GOOD, kind="text/plain")), [415]),
-        (post("/embed", GOOD), [200]),
+    for first, status in (
+        (kept(post("/embed", GOOD, kind="text/plain")), 415),
+        (kept(head("POST", "/embed", "content-length: 10000000", "expect: 100-continue")), 413),
+        (post("/embed", GOOD), 200),
     ):
         replies = siege.send(first + post("/embed", GOOD) * 3)
-        assert [reply.status for reply in replies] == statuses
+        assert [reply.status for reply in replies] == [status]
     smuggled = json.dumps(GOOD).encode() + b"GET /nowhere HTTP/1.1\r\n\r\n"
     short = head("POST", "/embed", "content-type: application/json", "content-length: 3")
     assert siege.refused(short + smuggled)[0] == 400
@@ -988,7 +988,6 @@ def test_odd_numbers_and_signs_are_no_trouble_for_a_log_of_texts(model_folder: C
         assert "shown" not in lines[3]
 
 
-@pytest.mark.xfail(strict=True, reason="LanguageModel.read tells the text that lacks a [MASK], and so does the log")
 def test_a_text_without_a_mask_is_not_repeated(model_folder: Callable[[str], Path]) -> None:
     with running({"fill": model_folder("fill")}) as server:
         for path in ("/fill", "/models/fill"):

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import select
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -129,13 +130,21 @@ def test_every_key_is_compared_whichever_is_given(monkeypatch: pytest.MonkeyPatc
 # The log
 
 
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+
+
 def written(form: LogForm, *events: tuple[str, dict[str, Any]]) -> list[str]:
-    """The lines of these events."""
-    held = io.BytesIO()
-    journal = Journal(form, io.TextIOWrapper(held, "utf-8", errors="backslashreplace", newline=""))  # as stderr is
-    for event, facts in events:
-        journal.tell(event, **facts)
-    text = held.getvalue().decode()
+    """The lines of these events, written to a pipe and to memory."""
+    end, begin = os.pipe()
+    memory = io.StringIO()
+    with os.fdopen(begin, "w") as stream:
+        for journal in (Journal(form, stream), Journal(form, memory)):
+            for event, facts in events:
+                journal.tell(event, **facts)
+    with os.fdopen(end, encoding="utf-8", newline="") as reading:
+        text = reading.read()
+    same = memory.getvalue().encode(errors="backslashreplace").decode()
+    assert re.sub(TIME, "", text) == re.sub(TIME, "", same)
     assert text == "" or text.endswith("\n")
     return text.split("\n")[:-1]
 
@@ -183,6 +192,15 @@ def test_an_event_is_a_line_whatever_strangers_send(form: LogForm) -> None:
     assert not set(line) & set("\r\x1b\x85\u2028")
 
 
+@pytest.mark.parametrize("form", ["json", "text"])
+@pytest.mark.parametrize("value", ["/models/\udcff", {"a": "\udcff"}, 10**30, {3: "a"}, float("nan"), "\0"])
+def test_a_value_that_json_cannot_hold_is_told_somehow(form: LogForm, value: Any) -> None:
+    (line,) = written(form, ("reload failed", {"model": "mine", "error": value}))
+    assert "mine" in line
+    if form == "json":
+        assert json.loads(line)["model"] == "mine"
+
+
 def test_who_reads_the_log_may_go(capfd: pytest.CaptureFixture[str]) -> None:
     end, begin = os.pipe()
     stream = os.fdopen(begin, "w")
@@ -210,18 +228,31 @@ def test_who_reads_the_log_may_be_slow() -> None:
     journal = Journal("json", stream)
 
     def tell() -> None:
-        for _ in range(20):
-            journal.tell("request", shown="a" * 10_000)
+        for number in range(20):
+            journal.tell("request", number=number, shown="a" * 10_000)
 
     telling = threading.Thread(target=tell)
     telling.start()
     telling.join(5)
     stands = telling.is_alive()
-    os.close(end)  # which frees whoever waits
-    telling.join()
-    with suppress(OSError):
-        stream.close()
+    told = b""
+    while telling.is_alive() or select.select([end], [], [], 0)[0]:
+        told += os.read(end, 4096)
     assert not stands
+    journal.tell("later")
+    journal.tell("at last")
+    stream.close()
+    with os.fdopen(end, "rb") as reading:
+        told += reading.read()
+    whole = []
+    for line in told.splitlines():
+        with suppress(json.JSONDecodeError):
+            whole.append(json.loads(line))
+    numbers = [line["number"] for line in whole[:-2]]
+    assert 1 <= len(numbers) < 20
+    assert numbers == list(range(len(numbers)))
+    assert [line["event"] for line in whole[-2:]] == ["later", "at last"]
+    assert len(told.splitlines()) <= len(whole) + 1  # at most one was cut
 
 
 # The log of a server

@@ -549,8 +549,8 @@ def test_a_queue_that_is_full(visit: Visit, server: Running, monkeypatch: pytest
         patched.setattr(batcher, "promised", 140)  # is 7 seconds of work, and 5 may be waited
         tab.write(text="the cat")
         tab.part("run").click()
-        expect(tab.alert).to_contain_text("overloaded: a request would wait 7.0 seconds")
-        expect(tab.alert).to_contain_text("Try again in 5 seconds.")
+        told = "overloaded: a request would wait 7.0 seconds, and 5 is the limit. Try again in 5 seconds."
+        expect(tab.alert).to_have_text(told)
     tab.run()
 
 

@@ -344,7 +344,7 @@ pytestmark = pytest.mark.usefixtures("_as_before")
         ("", "give a --model to serve, such as --model starter, or an --index"),
         ("--model {place}/nix", "{place}/nix: there is no such folder"),
         ("--model {place}", "{place}: is no checkpoint, it has no config.json"),
-        ("--model ok={embed} --model {place}/nix", "{place}/nix: there is no such folder"),
+        ("--model ok={embed} --model {place}/nix --engine torch", "{place}/nix: there is no such folder"),
         ("--model {embed} --model {place}/embed", "two --model are named 'embed'; name them: --model NAME=FOLDER"),
         ("--model a={embed} --model a={place}/embed", "two --model are named 'a'; name them: --model NAME=FOLDER"),
         ("--model {embed} --model {embed}", "two --model are named 'embed'; name them: --model NAME=FOLDER"),

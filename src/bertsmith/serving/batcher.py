@@ -196,9 +196,7 @@ class Batcher:
             if not batch:
                 return
             self._compute(batch)
-            tokens = sum(tokens for _, _, tokens in batch)
-            if more or 2 * tokens >= self.engine.lane_tokens:  # what is computed at leisure says nothing of a crowd
-                self._learn_speed(tokens, time.monotonic() - began)
+            self._learn_speed(sum(tokens for _, _, tokens in batch), time.monotonic() - began, more)
 
     def _next(self) -> tuple[list[Item], float, bool]:
         """The next batch, once there is one, since when this lane has been busy with it, and whether another whole one
@@ -306,11 +304,15 @@ class Batcher:
         refusal.__cause__ = error
         job.end(refusal)
 
-    def _learn_speed(self, tokens: int, seconds: float) -> None:
-        """The running mean over batches, each as heavy as it is long."""
+    def _learn_speed(self, tokens: int, seconds: float, busy: bool) -> None:
+        """The running mean over batches, each as heavy as it is long.
+
+        A small batch that nothing waited behind is slower by token than a crowd would be: it can show that the engine
+        is faster than was thought, not that it is slower.
+        """
         measured = tokens / max(1e-6, seconds) * self.engine.lanes
-        weight = min(0.3, seconds)
-        self.speed += weight * (measured - self.speed)
+        if busy or 2 * tokens >= self.engine.lane_tokens or measured > self.speed:
+            self.speed += min(0.3, seconds) * (measured - self.speed)
 
 
 def neighbours(by_length: Sequence[tuple[int, int]], place: int, budget: int) -> tuple[int, int]:

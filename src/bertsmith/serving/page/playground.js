@@ -120,7 +120,8 @@ function complaintOf(response, answer) {
   const message = answer?.error ?? `The server answered ${response.status} ${response.statusText}`.trim();
   if (response.status !== 429) return message;
   const seconds = Number(response.headers.get("Retry-After"));
-  const sentence = /[.!?]$/.test(message) ? message : `${message}.`;
+  const what = message.replace(/; try again later$/, ""); // said better below
+  const sentence = /[.!?]$/.test(what) ? what : `${what}.`;
   return `${sentence} Try again ${seconds > 0 ? `in ${count(seconds, "second")}` : "in a moment"}.`;
 }
 
