@@ -46,13 +46,13 @@ def bind(host: str, port: int) -> socket.socket:
 
 def serve_on(held: socket.socket, service: Service, origins: tuple[str, ...] = ()) -> None:
     """Open the service's models, answer until a signal comes, and answer what is under way."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)  # uvicorn's own take over, and raise them again when all is done
     _log_to(service.journal)
     try:
         service.open()
         gc.collect()
         gc.freeze()  # what stays for ever is not searched again and again
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)  # uvicorn's own take over, and raise them again when all is done
         Server(service, origins).run(sockets=[held])
     finally:
         held.close()

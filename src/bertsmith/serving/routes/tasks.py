@@ -69,6 +69,9 @@ async def choose(body: ChooseRequest, request: Request) -> Response:
     service, call = at(request, body)
     service.limits.check_texts([body.prompt], "prompt")
     service.limits.check_texts(body.endings, "endings")
+    for place, ending in enumerate(body.endings):
+        if not ending.strip():
+            raise Unfit(f"endings, number {place + 1}: is empty; give a text")
     if len(body.endings) < 2:
         raise Unfit("endings: there is one; give two or more to choose from")
     model = service.find(body.model, ServedTask, ["choose"], "/choose")
