@@ -23,7 +23,10 @@ NOTEBOOK = PROJECT / "examples" / "cola_tutorial.ipynb"
 GUIDE = PROJECT / "docs" / "finetuning.md"
 DOCUMENTS = (
     GUIDE,
-    *(PROJECT / "docs" / name for name in ("checkpoints.md", "embeddings.md", "README.md", "pretraining.md", "serving.md")),
+    *(
+        PROJECT / "docs" / name
+        for name in ("checkpoints.md", "embeddings.md", "README.md", "pretraining.md", "serving.md")
+    ),
 )
 
 

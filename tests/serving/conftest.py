@@ -10,8 +10,8 @@ import pytest
 for needed in ("fastapi", "uvicorn", "orjson", "prometheus_client", "httpx2"):
     pytest.importorskip(needed, reason="the extra 'serve' is not installed")
 
-from ..tiny_models import TASKS
-from .running import Running, running
+from ..tiny_models import TASKS  # noqa: E402
+from .running import Running, running  # noqa: E402
 
 
 @pytest.fixture(scope="module")

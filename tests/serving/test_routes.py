@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import random
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -730,11 +729,3 @@ def test_no_more_texts_and_tokens_than_the_limits_say(server: Running) -> None:
         status, told = server.refused(route, body)
         assert status == 413
         assert told.endswith(" tokens, and a request may have 300,000; send several")
-
-
-def test_the_first_of_predict_warns_where_the_server_refuses(own: Own) -> None:
-    """What `truncate` cuts is what `predict` cuts, which says so."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        own.predict("classify", [LONG])
-    assert "1 input cut to 64 tokens" in str(caught[-1].message)

@@ -22,7 +22,7 @@ from bertsmith.text.ragged import Ragged, gather_places
 OpenVINOPrecision = Literal["fp32", "bf16"]  # of the arithmetic; a quantized graph computes int8 where it says so
 
 PASS_TOKENS = 2048  # of a rectangle: more gain nothing here, and fall out of the processor's cache
-LANE_TOKENS = 512  # of a rectangle: 128 reach nine tenths of the speed, these all of it (docs/lab-notes.md)
+LANE_TOKENS = 384  # of a rectangle: 128 reach nine tenths of the speed, 512 all of it, but later (docs/lab-notes.md)
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 

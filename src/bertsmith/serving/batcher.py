@@ -318,26 +318,27 @@ class Batcher:
 def neighbours(by_length: Sequence[tuple[int, int]], place: int, budget: int) -> tuple[int, int]:
     """The run (low, high) around a place of sorted (tokens, number) that is best computed at once.
 
-    It grows to whichever side it pads less, as long as it fits ``budget`` with its padding, and one more costs less in
-    padding than a call of its own would.
+    It grows to whichever side it pads less, as long as it fits ``budget`` with its padding, and all its padding costs
+    less than another call would.
 
     >>> neighbours([(8, 0), (9, 1), (10, 2), (60, 3)], 1, 512)
     (0, 3)
     """
     low, high = place, place + 1
-    width = by_length[place][0]
+    width: float = by_length[place][0]
+    tokens = width
     while True:
         rows = high - low
-        shorter = width - by_length[low - 1][0] if low > 0 else math.inf
-        longer = rows * (by_length[high][0] - width) if high < len(by_length) else math.inf
-        if min(shorter, longer) > ROW_TOKENS:
+        shorter = by_length[low - 1][0] if low > 0 else -math.inf
+        longer = by_length[high][0] if high < len(by_length) else math.inf
+        takes_shorter = width - shorter <= rows * (longer - width)
+        length, reach = (shorter, width) if takes_shorter else (longer, longer)
+        places = (rows + 1) * reach
+        if not places <= budget or places - tokens - length > ROW_TOKENS:
             return low, high
-        if shorter <= longer:
-            if (rows + 1) * width > budget:
-                return low, high
+        tokens += length
+        width = reach
+        if takes_shorter:
             low -= 1
         else:
-            if (rows + 1) * by_length[high][0] > budget:
-                return low, high
-            width = by_length[high][0]
             high += 1
