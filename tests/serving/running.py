@@ -48,7 +48,7 @@ class Running:
     @property
     def log(self) -> list[dict[str, Any]]:
         """The lines so far. Those of requests come after their answers, by a moment."""
-        return [json.loads(line) for line in self._log.getvalue().splitlines()]
+        return [json.loads(line) for line in self._log.getvalue().split("\n") if line]
 
     def logged(self, event: str, **facts: Any) -> dict[str, Any]:
         """The last line of an event with these facts, once it is there."""

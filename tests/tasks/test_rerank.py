@@ -125,3 +125,8 @@ def test_the_end_of_a_document_is_cut_and_never_the_query(tokenizer: Tokenizer) 
     assert len(encoded.sequences.ids) == 10
     query = tokenizer.encode(["who sat"]).ids
     assert encoded.sequences.ids[: len(query)].tolist() == query.tolist()
+
+
+def test_a_single_text_is_no_question() -> None:
+    with pytest.raises(DataError, match="input 1: a single text; give a query and a document"):
+        Rerank().examples_of_texts(["a"])

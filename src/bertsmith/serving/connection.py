@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from asyncio import TimerHandle, Transport
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -17,15 +18,19 @@ MAX_HEAD = 65_536  # bytes of a request line and its headers
 _UPGRADE = re.compile(rb"\r\nupgrade(?=:)", re.IGNORECASE)
 
 
-def connection_class(read_timeout: float) -> type[HttpToolsProtocol]:
-    """The class of connections whose request heads have so many seconds to arrive."""
-    return type("Connection", (Connection,), {"read_timeout": read_timeout})
+def connection_class(read_timeout: float, tell: Callable[[Refusal], None]) -> type[HttpToolsProtocol]:
+    """The class of connections whose request heads have so many seconds to arrive.
+
+    tell: told of every refusal that no application hears of
+    """
+    return type("Connection", (Connection,), {"read_timeout": read_timeout, "tell": staticmethod(tell)})
 
 
 class Connection(HttpToolsProtocol):
     """One connection; between two requests it may rest as long as uvicorn's keep-alive says."""
 
-    read_timeout = 20.0
+    read_timeout: float
+    tell: Callable[[Refusal], None]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -122,6 +127,7 @@ class Connection(HttpToolsProtocol):
             body = orjson.dumps(body_of(refusal, openai=False))
             head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
             self.transport.write(STATUS_LINE[refusal.status] + head + body)
+            self.tell(refusal)
         self.transport.close()
 
 

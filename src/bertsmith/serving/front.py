@@ -18,7 +18,6 @@ from bertsmith.serving.call import SCOPE_KEY, Call, Message, Receive
 from bertsmith.serving.refusals import (
     ClientGone,
     Failed,
-    Malformed,
     NoJson,
     Overloaded,
     Refusal,
@@ -61,6 +60,7 @@ class Front:
         headers = dict(scope["headers"])
         call = scope[SCOPE_KEY] = Call(scope, headers.get(b"x-request-id", b""))
         status = 0
+        whole = False
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -74,6 +74,7 @@ class Front:
             if scope["method"] == "POST" and scope["path"] != "/reload":
                 self._refuse_overload(call)
             body = await self._read(scope, headers, receive)
+            whole = True
             call.receive = receive
             await self.app(scope, _given(body, receive), sending)
         except (Exception, asyncio.CancelledError) as error:
@@ -81,7 +82,8 @@ class Front:
             call.error, call.reason = refusal.kind, refusal.reason
             if not status:
                 status = refusal.status
-                await refuse(refusal, scope, sending)
+                # One that has not sent all of its request is sent away, but for overload, where it comes again at once.
+                await refuse(refusal, scope, sending, close=not whole and not isinstance(refusal, Overloaded))
         finally:
             self._tell(call, scope, status)
 
@@ -203,12 +205,12 @@ def _given(body: bytes, receive: Receive) -> Receive:
     return given
 
 
-async def refuse(refusal: Refusal, scope: Scope, send: Send) -> None:
-    """Tell a client why there is no answer. One that has not sent all of its request is sent away."""
+async def refuse(refusal: Refusal, scope: Scope, send: Send, *, close: bool) -> None:
+    """Tell a client why there is no answer, and maybe that it is to connect anew."""
     body = orjson.dumps(body_of(refusal, openai=scope["path"].startswith("/v1/")))
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     headers += [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
-    if isinstance(refusal, TooLarge | TooSlow | Malformed | Unauthorized | NoJson):
+    if close:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

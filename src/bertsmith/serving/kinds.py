@@ -219,6 +219,9 @@ class ServedTask(Served):
         if isinstance(task, Rerank):  # which cuts documents alone
             queries = list(dict.fromkeys(query for query, _ in inputs))
             self.refuse_long(self._lengths(queries), self.max_length - 4, "that leave a document room beside a query")
+        if isinstance(task, AnswerQuestions | Tag):  # which may be long: what is too much is told before it is laid out
+            texts = [text for one in inputs for text in ([one] if isinstance(one, str) else one)]
+            self.limits.check_tokens(int(self._lengths(texts).sum()))
         examples = task.examples_of_texts(inputs)
         encoded = self.held.encode(examples)
         if truncate:

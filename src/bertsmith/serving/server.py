@@ -66,7 +66,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 build_app(service, origins),
-                http=connection_class(service.limits.read_timeout),
+                http=connection_class(service.limits.read_timeout, service.tell_refused),
                 ws="none",
                 proxy_headers=False,
                 lifespan="off",

@@ -19,7 +19,7 @@ from bertsmith.serving.keys import Keys
 from bertsmith.serving.kinds import ServedEmbedder, ServedTask
 from bertsmith.serving.limits import Limits
 from bertsmith.serving.meters import Meters
-from bertsmith.serving.refusals import NotFound, Unfit, Unready
+from bertsmith.serving.refusals import NotFound, Refusal, Unfit, Unready
 from bertsmith.serving.searcher import CANDIDATES, check_model
 from bertsmith.serving.served import Served
 from bertsmith.tasks.retrieval import unit
@@ -164,6 +164,11 @@ class Service:
                 return
         for served in self.models.values():
             served.batcher.admit(0)
+
+    def tell_refused(self, refusal: Refusal) -> None:
+        """Count and log what was refused before it was a request."""
+        self.meters.errors.labels(refusal.kind).inc()
+        self.journal.tell("refused", status=refusal.status, error=refusal.kind, reason=refusal.reason)
 
     def describe(self) -> dict[str, Any]:
         """Models and indexes, for clients and the playground."""

@@ -146,8 +146,11 @@ class Rerank(Task):
         return Insight(regression=regression, mistakes=widest_misses(regression, pairs.queries, pairs.documents))
 
     def examples_of_texts(self, texts: Sequence[Any]) -> Groups:
-        """Pairs of query and document, or mappings by column name."""
-        return groups_of_inputs(texts)
+        """Pairs of query and document, or mappings by column name. Raises `DataError` for single texts."""
+        groups = groups_of_inputs(texts)
+        if len(groups.texts) == 1:
+            raise DataError(f"{groups.where(0)}: a single text; give a query and a document")
+        return groups
 
 
 def pairs_of(groups: Groups) -> Pairs:

@@ -15,6 +15,7 @@ from bertsmith.serving.shapes import ReloadRequest
 router = router_of("operations")
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health", summary="Whether the server can answer")
 async def health(request: Request) -> Response:
     """200 when every model is warm and computes, 503 else. Needs no key."""
