@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bertsmith.engine.buckets import ROWS
 from bertsmith.engine.engine import Engine
 from bertsmith.serving.refusals import Failed, Overloaded, Refusal, Unready
 from bertsmith.text.ragged import Ragged, gather_places
@@ -195,8 +196,8 @@ class Batcher:
             batch, began, more = self._next()
             if not batch:
                 return
-            self._compute(batch)
-            self._learn_speed(sum(tokens for _, _, tokens in batch), time.monotonic() - began, more)
+            if self._compute(batch):
+                self._learn_speed(sum(tokens for _, _, tokens in batch), time.monotonic() - began, more)
 
     def _next(self) -> tuple[list[Item], float, bool]:
         """The next batch, once there is one, since when this lane has been busy with it, and whether another whole one
@@ -240,24 +241,28 @@ class Batcher:
         oldest, (_, _, length) = next(iter(self._waiting.items()))
         share = self._window_tokens // self._free
         budget = self.engine.lane_tokens if self._free == 1 else min(self.engine.lane_tokens, max(LEAST_SHARE, share))
-        low, high = neighbours(self._window, bisect_left(self._window, (length, oldest)), budget)
+        place = bisect_left(self._window, (length, oldest))
+        low, high = rounded(*neighbours(self._window, place, budget), place)
         return [number for _, number in self._window[low:high]]
 
-    def _compute(self, batch: Sequence[Item]) -> None:
+    def _compute(self, batch: Sequence[Item]) -> bool:
+        """Compute a batch, and tell whoever waits. Whether all of it went well."""
         by_job: dict[Job, list[int]] = {}
         for job, row, _ in batch:
             by_job.setdefault(job, []).append(row)
         try:
             self._compute_together(by_job)
+            return True
         except Exception as error:
             if len(by_job) == 1:
                 self._fail(next(iter(by_job)), error)
-                return
+                return False
             for job, rows in by_job.items():  # one of them may be to blame: the others are not to suffer
                 try:
                     self._compute_together({job: rows})
                 except Exception as own:
                     self._fail(job, own)
+            return False
 
     def _compute_together(self, by_job: dict[Job, list[int]]) -> None:
         rows = {job: np.array(rows, dtype=np.int64) for job, rows in by_job.items()}
@@ -342,3 +347,16 @@ def neighbours(by_length: Sequence[tuple[int, int]], place: int, budget: int) ->
             low -= 1
         else:
             high += 1
+
+
+def rounded(low: int, high: int, place: int) -> tuple[int, int]:
+    """A run with a multiple of `ROWS` sequences if it has more, around the same place; the rest waits its turn.
+
+    Kernels are made, and kept, for each number of rows and each width.
+
+    >>> rounded(0, 19, 1)
+    (1, 17)
+    """
+    excess = (high - low) % ROWS if high - low > ROWS else 0
+    shorter = min(excess, place - low)
+    return low + shorter, high - (excess - shorter)
