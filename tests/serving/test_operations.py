@@ -210,13 +210,18 @@ def test_what_nobody_waits_for_is_not_computed(alone: Running, served: Served, e
     until(lambda: open_files() == files)
 
 
-def test_who_leaves_before_the_text_is_tokenized(alone: Running, served: Served, engine: Engine) -> None:
+def test_who_leaves_before_the_text_is_tokenized(
+    alone: Running, served: Served, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Any] = []
+    monkeypatch.setattr(served, "_sequences", lambda *words: read.append(words))
     with no_threads(alone):
         asked = Asked(alone, "the cat sat", **{"x-request-id": "early"})
         until(lambda: served.batcher.promised == len("the cat sat") // 4 + 2)
         asked.leave()
         assert alone.logged("request", id="early")["status"] == 499
     until(lambda: served.batcher.promised == 0)
+    assert read == []
     assert engine.computed == []
 
 
@@ -689,12 +694,19 @@ def test_the_model_of_an_index_is_only_exchanged_for_one_of_the_same_vectors(min
         assert lanes() == threads  # nothing is left of the one that was not taken
 
 
-def test_metrics_are_those_of_the_model_that_answers(mine: Path, indexed: Path) -> None:
+def test_metrics_are_those_of_the_model_that_answers(mine: Path, indexed: Path, model_folder: Folder) -> None:
+    def check() -> None:
+        server.service.models["mine"].batcher.speed = speed = random.random()
+        assert server.metric("bertsmith_tokens_per_second", model="mine") == speed
+
     with with_key({"mine": mine}, indexes={"idx": (indexed, "mine")}) as server:
+        check()
         changed_model(mine, mine)
         assert server.refused("/reload", {})[0] == 422
-        server.service.models["mine"].batcher.speed = 12345.0
-        assert server.metric("bertsmith_tokens_per_second", model="mine") == 12345.0
+        check()
+        shutil.copytree(model_folder("embed"), mine, dirs_exist_ok=True)
+        assert server.post("/reload", {}) == {"reloaded": ["mine"]}
+        check()
 
 
 def test_the_model_of_an_index_is_not_exchanged_for_one_without_vectors(
