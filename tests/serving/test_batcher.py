@@ -21,14 +21,13 @@ from bertsmith.serving import batcher as module
 from bertsmith.serving.batcher import (
     BROKEN_AFTER,
     LEAST_SHARE,
-    ROW_TOKENS,
     WINDOW,
     Batcher,
     BatchFacts,
     Job,
     Outputs,
-    neighbours,
 )
+from bertsmith.serving.company import ROW_TOKENS, neighbours
 from bertsmith.serving.refusals import Failed, Overloaded, TooLarge, Unready
 from bertsmith.text.ragged import Ragged, bounds_of
 

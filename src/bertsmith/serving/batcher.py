@@ -22,13 +22,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bertsmith.engine.buckets import ROWS
 from bertsmith.engine.engine import Engine
+from bertsmith.serving.company import neighbours, rounded
 from bertsmith.serving.refusals import Failed, Overloaded, Refusal, Unready
 from bertsmith.text.ragged import Ragged, gather_places
 
 Outputs = NDArray[np.float32]
-ROW_TOKENS = 24  # tokens that could be computed in the time a call takes beside its tokens (docs/lab-notes.md)
 WINDOW = 4  # batches; so many tokens of the oldest sequences are what a batch is chosen from
 LEAST_SHARE = 64  # tokens; fewer are not shared out among lanes
 BROKEN_AFTER = 3  # calls of the engine in a row that failed
@@ -94,7 +93,7 @@ class Batcher:
         self.max_wait = max_wait
         self.watch = watch
         self.speed = 1.0  # tokens a second, of all lanes together; measured
-        self.promised = 0  # tokens that were admitted and are not computed yet
+        self.promised = 0  # tokens that were admitted and that no lane has taken yet
         self.failures = 0  # calls of the engine that failed since the last that did not
         self._waiting: OrderedDict[int, Item] = OrderedDict()  # by number, the oldest first
         self._window: list[tuple[int, int]] = []  # (tokens, number) of the oldest of them, sorted
@@ -265,12 +264,11 @@ class Batcher:
             return False
 
     def _compute_together(self, by_job: dict[Job, list[int]]) -> None:
-        rows = {job: np.array(rows, dtype=np.int64) for job, rows in by_job.items()}
+        rows = {job: np.sort(np.array(rows, dtype=np.int64)) for job, rows in by_job.items()}
         parts = [
             job.sequences if len(taken) == len(job.sequences) else job.sequences.take(taken)
             for job, taken in rows.items()
         ]
-        rows = {job: np.sort(taken) if len(taken) == len(job.sequences) else taken for job, taken in rows.items()}
         sequences = parts[0] if len(parts) == 1 else Ragged.concatenate(parts)
         began = time.monotonic()
         try:
@@ -318,45 +316,3 @@ class Batcher:
         measured = tokens / max(1e-6, seconds) * self.engine.lanes
         if busy or 2 * tokens >= self.engine.lane_tokens or measured > self.speed:
             self.speed += min(0.3, seconds) * (measured - self.speed)
-
-
-def neighbours(by_length: Sequence[tuple[int, int]], place: int, budget: int) -> tuple[int, int]:
-    """The run (low, high) around a place of sorted (tokens, number) that is best computed at once.
-
-    It grows to whichever side it pads less, as long as it fits ``budget`` with its padding, and all its padding costs
-    less than another call would.
-
-    >>> neighbours([(8, 0), (9, 1), (10, 2), (60, 3)], 1, 512)
-    (0, 3)
-    """
-    low, high = place, place + 1
-    width: float = by_length[place][0]
-    tokens = width
-    while True:
-        rows = high - low
-        shorter = by_length[low - 1][0] if low > 0 else -math.inf
-        longer = by_length[high][0] if high < len(by_length) else math.inf
-        takes_shorter = width - shorter <= rows * (longer - width)
-        length, reach = (shorter, width) if takes_shorter else (longer, longer)
-        places = (rows + 1) * reach
-        if not places <= budget or places - tokens - length > ROW_TOKENS:
-            return low, high
-        tokens += length
-        width = reach
-        if takes_shorter:
-            low -= 1
-        else:
-            high += 1
-
-
-def rounded(low: int, high: int, place: int) -> tuple[int, int]:
-    """A run with a multiple of `ROWS` sequences if it has more, around the same place; the rest waits its turn.
-
-    Kernels are made, and kept, for each number of rows and each width.
-
-    >>> rounded(0, 19, 1)
-    (1, 17)
-    """
-    excess = (high - low) % ROWS if high - low > ROWS else 0
-    shorter = min(excess, place - low)
-    return low + shorter, high - (excess - shorter)
