@@ -317,6 +317,20 @@ def test_it_may_be_ended_before_it_is_ready(model_folder: Folder) -> None:
         process.kill()
 
 
+def test_a_hangup_before_it_is_ready_is_overlooked(model_folder: Folder) -> None:
+    """There is nothing to open anew yet; the signal's own way is to end the process."""
+    process = Process("serve", "--model", str(model_folder("embed")), command=("-c", SLOW))
+    try:
+        process.logged("opening")
+        process.signal(signal.SIGHUP)
+        assert process.process.stdin is not None
+        process.process.stdin.write("\n")
+        process.process.stdin.flush()
+        process.logged("ready")
+    finally:
+        process.kill()
+
+
 # What is refused in a line
 
 

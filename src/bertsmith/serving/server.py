@@ -47,6 +47,7 @@ def bind(host: str, port: int) -> socket.socket:
 def serve_on(held: socket.socket, service: Service, origins: tuple[str, ...] = ()) -> None:
     """Open the service's models, answer until a signal comes, and answer what is under way."""
     _log_to(service.journal)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what is being opened is as new as can be
     try:
         service.open()
         gc.collect()
